@@ -1,0 +1,27 @@
+"""Channels: one merchant's contract with one gateway."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Environment(StrEnum):
+    LIVE = "live"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """sealed_credentials: envelope-encrypted; see ports.Sealer. pg_id: the merchant id (MID) at the gateway."""
+
+    channel_key: str
+    name: str
+    pg_provider: str
+    pg_id: str
+    environment: Environment
+    sealed_credentials: str
+    created_at: datetime
+
+    @property
+    def is_test(self) -> bool:
+        return self.environment is Environment.TEST

@@ -1,0 +1,285 @@
+"""What we ask of a gateway, what it may answer, and what it can do at all.
+
+An answer is one of a closed set: `Approved`, `Declined`, `NotSent`, `Unknown`, and for queries `NotFound`. Only an
+explicit yes is Approved and only an explicit no is Declined; everything else that may have reached the gateway is
+Unknown, because money may have moved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from chalicelib.domain.declines import DeclineReason
+from chalicelib.domain.money import Money
+
+
+class Operation(StrEnum):
+    CHARGE_CARD = "charge_card"
+    """One-time charge with typed-in card data (key-in)."""
+    ISSUE_BILLING_KEY = "issue_billing_key"
+    CHARGE_BILLING_KEY = "charge_billing_key"
+    DELETE_BILLING_KEY = "delete_billing_key"
+    CANCEL = "cancel"
+    PARTIAL_CANCEL = "partial_cancel"
+    FIND = "find"
+    """Query by our order id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Card data of one request. Lives in memory only; its text form shows nothing.
+
+    number: 14 to 16 digits without separators. expiry: YYYY and MM. birth: YYMMDD, or a 10-digit business number.
+    """
+
+    number: str
+    expiry_year: str
+    expiry_month: str
+    birth: str | None = None
+    password_2digits: str | None = None
+    cvc: str | None = None
+
+    def __repr__(self) -> str:
+        return "Card(****)"
+
+    @property
+    def masked(self) -> str:
+        """First six and last four digits, the most PCI DSS allows to keep."""
+        return f"{self.number[:6]}{'*' * (len(self.number) - 10)}{self.number[-4:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class CardSummary:
+    """What may be stored and shown of a card. Codes are those of the Korean clearing house (금융결제원).
+
+    type: 0 credit, 1 debit, None unknown.
+    """
+
+    name: str | None = None
+    code: str | None = None
+    issuer_code: str | None = None
+    issuer_name: str | None = None
+    publisher_code: str | None = None
+    publisher_name: str | None = None
+    number: str | None = None
+    type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    name: str | None = None
+    email: str | None = None
+    tel: str | None = None
+    addr: str | None = None
+    postcode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What the merchant asks to collect, as stored with the payment. No card data.
+
+    tax_free, vat: minor units of amount's currency; vat None leaves the split to the gateway. quota: months, 0 = lump sum.
+    """
+
+    merchant_uid: str
+    amount: Money
+    name: str | None = None
+    tax_free: int = 0
+    vat: int | None = None
+    buyer: Buyer = field(default_factory=Buyer)
+    quota: int = 0
+    interest_free_by_merchant: bool = False
+    use_card_point: bool = False
+    product_type: str | None = None
+    product_count: int = 1
+    cash_receipt_type: str | None = None
+    promotion_id: str | None = None
+    browser_ip: str | None = None
+    custom_data: str | None = None
+    notice_urls: tuple[str, ...] = ()
+    bypass: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """order_id: ours, unique per try. customer_id: the merchant's name for the buyer, if it gave one."""
+
+    order_id: str
+    customer_uid: str
+    customer_id: str | None = None
+    customer: Buyer = field(default_factory=Buyer)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Give back `amount` of a charge.
+
+    cancel_id: ours, letters and digits, unique per cancel: the gateway's guard against running it twice.
+    balance: what is left before this cancel; full cancel if amount equals the charge's whole amount.
+    """
+
+    cancel_id: str
+    order_id: str
+    gateway_ref: str
+    amount: Money
+    balance: Money
+    charged: Money
+    reason: str
+    tax_free: int = 0
+    vat: int | None = None
+    refund_holder: str | None = None
+    refund_bank: str | None = None
+    refund_account: str | None = None
+    refund_tel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCancel:
+    """One cancel as the gateway has it in its books."""
+
+    gateway_ref: str
+    amount: Money
+    cancelled_at: datetime
+    reason: str | None = None
+    receipt_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The gateway has the money. balance: what is left after cancels, if the gateway tells."""
+
+    gateway_ref: str
+    amount: Money
+    approved_at: datetime
+    approval_number: str | None = None
+    card: CardSummary | None = None
+    receipt_url: str | None = None
+    balance: Money | None = None
+    cancels: tuple[GatewayCancel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The gateway said no, and no money moved. code, message: the gateway's own words."""
+
+    reason: DeclineReason
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request surely never reached the gateway: refused connection, DNS, TLS."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request may have reached the gateway and no clear answer was read. Never charge again before it is settled."""
+
+    detail: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The gateway has no transaction of that order id, as of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIssued:
+    """`secret`: what the adapter needs to charge later; stored sealed, opaque to everyone else."""
+
+    secret: Mapping[str, str]
+    card: CardSummary
+
+    def __repr__(self) -> str:
+        return "KeyIssued(****)"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDeleted:
+    """The gateway will not charge this key again (also if it had been deleted before)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    cancel: GatewayCancel
+    balance: Money | None = None
+
+
+ChargeResult = Approved | Declined | NotSent | Unknown
+FindResult = Approved | Declined | NotFound | NotSent | Unknown
+CancelResult = Cancelled | Declined | NotSent | Unknown
+IssueResult = KeyIssued | Declined | NotSent | Unknown
+DeleteResult = KeyDeleted | Declined | NotSent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One thing a merchant types in to set up a channel."""
+
+    name: str
+    label: str
+    secret: bool = True
+    required: bool = True
+    pattern: str = r"\S{1,500}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySpec:
+    """What a gateway can do, as data. Routing and settlement read this and know no gateway by name.
+
+    required: per operation, names of PaymentRequest/Buyer fields ("buyer.email") the gateway insists on.
+    settling_delay: only after so long does "not found" mean "not charged".
+    net_cancel_window: how long an unanswered charge can be undone by order id; None = not at all.
+    min_amount: minor units of KRW, for card charges.
+    """
+
+    provider: str
+    label: str
+    operations: frozenset[Operation]
+    currencies: frozenset[str]
+    credentials: tuple[CredentialField, ...]
+    settling_delay: timedelta
+    net_cancel_window: timedelta | None = None
+    idempotency_key: bool = False
+    required: Mapping[Operation, tuple[str, ...]] = field(default_factory=dict)
+    card_fields: frozenset[str] = frozenset()
+    """Card fields beyond number and expiry that the gateway cannot do without: birth, password_2digits, cvc."""
+    merchant_uid_pattern: str | None = None
+    min_amount: int = 0
+
+    def objections(self, operation: Operation, request: PaymentRequest) -> tuple[str, ...]:
+        """Why this gateway cannot take the request; empty if it can. Each text begins with the field's name."""
+        import re  # noqa: PLC0415 - needed only for the few gateways that restrict order ids
+
+        found = []
+        if operation not in self.operations:
+            found.append(f"{operation}: {self.label}에서 지원하지 않는 기능입니다. (not supported)")
+        if request.amount.currency not in self.currencies:
+            found.append(f"currency: {self.label}은(는) {request.amount.currency} 결제를 지원하지 않습니다. (currency)")
+        if request.amount.currency == "KRW" and request.amount.amount < self.min_amount:
+            found.append(f"amount: {self.label}의 최소 결제금액은 {self.min_amount}원입니다. (below the minimum)")
+        if self.merchant_uid_pattern and not re.fullmatch(self.merchant_uid_pattern, request.merchant_uid):
+            found.append(f"merchant_uid: {self.label}에서 사용할 수 없는 문자가 있습니다. (characters not accepted)")
+        for path in self.required.get(operation, ()):
+            value: object = request
+            for part in path.split("."):
+                value = getattr(value, part)
+            if value in (None, ""):
+                found.append(f"{path.replace('.', '_')}: {self.label}의 필수 값입니다. (required)")
+        return tuple(found)
+
+    def card_objections(self, card: Card) -> tuple[str, ...]:
+        """Card fields this gateway needs and the request does not have."""
+        names = {"birth": card.birth, "password_2digits": card.password_2digits, "cvc": card.cvc}
+        wire = {"birth": "birth", "password_2digits": "pwd_2digit", "cvc": "cvc"}
+        return tuple(
+            f"{wire[name]}: {self.label}의 필수 값입니다. (required)"
+            for name in sorted(self.card_fields)
+            if not names[name]
+        )

@@ -1,0 +1,301 @@
+"""Payments: one intent to collect an amount, its attempts, its cancels, and the moves between its states.
+
+claimed -> paid | failed | unknown;  unknown -> paid | failed;  paid keeps its cancels beside it. V1's four words are
+made from these by `v1_status`. Every move returns a new value and refuses what the state forbids, so a result that
+arrives twice, or late, changes nothing.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import Approved, Cancelled, CardSummary, Declined, PaymentRequest, Unknown
+from chalicelib.domain.declines import DeclineReason
+from chalicelib.domain.errors import Refused, TryAgain
+from chalicelib.domain.money import Money
+from chalicelib.domain.routing import Decision
+
+
+class State(StrEnum):
+    CLAIMED = "claimed"
+    """Written before the gateway is called: someone is working on it, or died doing so."""
+    UNKNOWN = "unknown"
+    PAID = "paid"
+    FAILED = "failed"
+
+
+class CancelState(StrEnum):
+    CLAIMED = "claimed"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one gateway. outcome: approved, declined, not_sent, unknown; None while under way."""
+
+    number: int
+    order_id: str
+    channel_key: str
+    pg_provider: str
+    pg_id: str
+    started_at: datetime
+    decision: Decision
+    outcome: str | None = None
+    reason: DeclineReason | None = None
+    code: str | None = None
+    message: str | None = None
+    took_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    cancel_id: str
+    amount: Money
+    reason: str
+    state: CancelState
+    requested_at: datetime
+    gateway_ref: str | None = None
+    cancelled_at: datetime | None = None
+    receipt_url: str | None = None
+    message: str | None = None
+    notify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """due_at: when the timer has to look at it (claimed or unknown, or a cancel in that state)."""
+
+    merchant_id: str
+    imp_uid: str
+    environment: Environment
+    request: PaymentRequest
+    state: State
+    attempts: tuple[Attempt, ...]
+    started_at: datetime
+    updated_at: datetime
+    customer_uid: str | None = None
+    customer_uid_usage: str | None = None
+    scheduled: bool = False
+    """True if a reserved payment: its order carries the schedule."""
+    gateway_ref: str | None = None
+    approval_number: str | None = None
+    card: CardSummary | None = None
+    receipt_url: str | None = None
+    paid_at: datetime | None = None
+    failed_at: datetime | None = None
+    fail_reason: str | None = None
+    cancels: tuple[Cancellation, ...] = ()
+    checks: int = 0
+    """How often settlement has asked the gateway in the present state."""
+    alarm: str | None = None
+    """Set when a person has to look: the reason."""
+    due_at: datetime | None = None
+    version: int = 0
+
+    @property
+    def attempt(self) -> Attempt:
+        return self.attempts[-1]
+
+    @property
+    def cancelled_amount(self) -> Money:
+        done = sum(c.amount.amount for c in self.cancels if c.state is CancelState.DONE)
+        return Money(done, self.request.amount.currency)
+
+    @property
+    def balance(self) -> Money:
+        """What can still be given back."""
+        return self.request.amount - self.cancelled_amount
+
+    @property
+    def open_cancel(self) -> Cancellation | None:
+        return next((c for c in self.cancels if c.state in (CancelState.CLAIMED, CancelState.UNKNOWN)), None)
+
+    @property
+    def is_open(self) -> bool:
+        """True while it holds its merchant_uid: under way, unknown, or paid (also when cancelled later)."""
+        return self.state is not State.FAILED
+
+    @property
+    def v1_status(self) -> str:
+        """ready, paid, failed or cancelled; a partial cancel is `cancelled` too (observed V1 behaviour)."""
+        if self.state is State.PAID:
+            return "cancelled" if self.cancelled_amount.amount else "paid"
+        return "failed" if self.state is State.FAILED else "ready"
+
+    @property
+    def cancelled_at(self) -> datetime | None:
+        times = [c.cancelled_at for c in self.cancels if c.state is CancelState.DONE and c.cancelled_at]
+        return max(times, default=None)
+
+
+def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | None = None) -> Payment:
+    """The gateway took the money. The caller has compared amount and currency."""
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    return replace(
+        _closing(payment, "approved", now, took_ms),
+        state=State.PAID,
+        gateway_ref=result.gateway_ref,
+        approval_number=result.approval_number,
+        card=result.card or payment.card,
+        receipt_url=result.receipt_url,
+        paid_at=result.approved_at,
+        due_at=None,
+        alarm=None,
+    )
+
+
+def decline(payment: Payment, result: Declined, now: datetime, took_ms: int | None = None) -> Payment:
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    closed = _closing(
+        payment, "declined", now, took_ms, reason=result.reason, code=result.code, message=result.message
+    )
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=result.message, due_at=None, alarm=None)
+
+
+def fail_unsent(payment: Payment, detail: str, now: datetime, took_ms: int | None = None) -> Payment:
+    """Nothing reached any gateway, or the gateway knows nothing of it after its settling delay."""
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    closed = _closing(payment, "not_sent", now, took_ms, reason=DeclineReason.NOT_CHARGED, message=detail)
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=detail, due_at=None, alarm=None)
+
+
+def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, took_ms: int | None = None) -> Payment:
+    """Nobody knows yet whether the money moved: settlement finds out, from `due_at` on."""
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    closed = _closing(payment, "unknown", now, took_ms, code=result.code, message=result.detail)
+    return replace(closed, state=State.UNKNOWN, due_at=due_at, checks=0)
+
+
+def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Payment:
+    """Reserve a cancel. One at a time: with two in the air, the gateway's balance could not tell which one worked."""
+    if payment.state is not State.PAID:
+        raise Refused("승인된 결제만 취소할 수 있습니다. (only a paid payment can be cancelled)")
+    if payment.open_cancel:
+        raise TryAgain("이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)")
+    if payment.balance.amount == 0:
+        raise Refused("이미 전액취소된 주문입니다.")
+    if cancel.amount.amount > payment.balance.amount:
+        raise Refused(
+            f"취소 요청금액이 취소 가능한 잔액({payment.balance.to_decimal()})보다 큽니다. (more than is left)",
+            field="amount",
+        )
+    return replace(payment, cancels=(*payment.cancels, cancel), due_at=due_at, checks=0)
+
+
+def finish_cancel(payment: Payment, cancel_id: str, result: Cancelled, now: datetime) -> Payment:
+    return _move_cancel(
+        payment,
+        cancel_id,
+        now,
+        state=CancelState.DONE,
+        gateway_ref=result.cancel.gateway_ref,
+        cancelled_at=result.cancel.cancelled_at,
+        receipt_url=result.cancel.receipt_url,
+    )
+
+
+def fail_cancel(payment: Payment, cancel_id: str, message: str, now: datetime) -> Payment:
+    return _move_cancel(payment, cancel_id, now, state=CancelState.FAILED, message=message)
+
+
+def suspend_cancel(payment: Payment, cancel_id: str, message: str, now: datetime, due_at: datetime) -> Payment:
+    moved = _move_cancel(payment, cancel_id, now, state=CancelState.UNKNOWN, message=message)
+    return replace(moved, due_at=due_at)
+
+
+def _move_cancel(payment: Payment, cancel_id: str, now: datetime, **changes: object) -> Payment:
+    if payment.open_cancel is None or payment.open_cancel.cancel_id != cancel_id:
+        raise ValueError(f"{payment.imp_uid}: cancel {cancel_id} is not under way")
+    cancels = tuple(
+        replace(c, **changes) if c.cancel_id == cancel_id else c  # type: ignore[arg-type]
+        for c in payment.cancels
+    )
+    return replace(payment, cancels=cancels, updated_at=now, due_at=None, alarm=None)
+
+
+def _closing(
+    payment: Payment,
+    outcome: str,
+    now: datetime,
+    took_ms: int | None,
+    *,
+    reason: DeclineReason | None = None,
+    code: str | None = None,
+    message: str | None = None,
+) -> Payment:
+    """Write the outcome into the last attempt. took_ms None keeps the time of the call that is being settled."""
+    last = replace(
+        payment.attempt,
+        outcome=outcome,
+        reason=reason,
+        code=code,
+        message=message,
+        took_ms=payment.attempt.took_ms if took_ms is None else took_ms,
+    )
+    return replace(payment, attempts=(*payment.attempts[:-1], last), updated_at=now)
+
+
+def _require(payment: Payment, *states: State) -> None:
+    if payment.state not in states:
+        raise ValueError(f"{payment.imp_uid} is {payment.state}")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What holds one `merchant_uid`: the payments made under it, the live one last, and its schedule if it has one."""
+
+    merchant_id: str
+    merchant_uid: str
+    imp_uids: tuple[str, ...] = ()
+    is_open: bool = False
+    """True while the last payment is under way or paid: no other may start."""
+    schedule: "Schedule | None" = None
+    version: int = 0
+
+    def claim(self, imp_uid: str) -> "Order":
+        if self.is_open:
+            raise Refused("이미 진행 중이거나 승인된 주문번호입니다. (merchant_uid is in use)", field="merchant_uid")
+        if len(self.imp_uids) >= MAX_TRIES:
+            raise Refused(
+                f"한 주문번호로 {MAX_TRIES}번까지 시도할 수 있습니다. 새 주문번호를 사용해 주세요. (too many tries)",
+                field="merchant_uid",
+            )
+        return replace(self, imp_uids=(*self.imp_uids, imp_uid), is_open=True)
+
+    def release(self) -> "Order":
+        return replace(self, is_open=False)
+
+
+MAX_TRIES = 500
+"""Failed payments one merchant_uid may collect; keeps the order's item far below DynamoDB's 400 KB."""
+
+
+class ScheduleState(StrEnum):
+    SCHEDULED = "scheduled"
+    EXECUTED = "executed"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A payment reserved for `schedule_at`. channel_key: pin. booking_id: see usecases.schedules."""
+
+    customer_uid: str
+    request: PaymentRequest
+    schedule_at: datetime
+    state: ScheduleState
+    booked_at: datetime
+    channel_key: str | None = None
+    customer_id: str | None = None
+    booking_id: str | None = None
+    imp_uid: str | None = None
+    pg_provider: str | None = None
+    pg_id: str | None = None
+    executed_at: datetime | None = None
+    revoked_at: datetime | None = None
+    payment_status: str | None = None
+    fail_reason: str | None = None
+    due_at: datetime | None = None

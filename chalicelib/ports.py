@@ -1,0 +1,248 @@
+"""What the use cases need from the world, as protocols. Implementations are built in `container` and nowhere else."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+from chalicelib.domain.channels import Channel
+from chalicelib.domain.charging import (
+    CancelRequest,
+    CancelResult,
+    Card,
+    ChargeResult,
+    DeleteResult,
+    FindResult,
+    GatewaySpec,
+    IssueRequest,
+    IssueResult,
+    PaymentRequest,
+)
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+# --- gateways ---------------------------------------------------------------------------------------------------
+
+
+class Gateway(Protocol):
+    """One channel's connection to its gateway. Stateless: says what the gateway said, writes nothing.
+
+    `timeout`: seconds the whole call may take, connecting included. Every method returns one of its result types and
+    raises only `UnsupportedOperation`; a reply it cannot read is `Unknown`. Texts in results carry no card data.
+    """
+
+    spec: GatewaySpec
+
+    def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult: ...
+
+    def charge_billing_key(
+        self, order_id: str, request: PaymentRequest, secret: Mapping[str, str], timeout: float
+    ) -> ChargeResult: ...
+
+    def find_charge(self, order_id: str, requested_at: datetime, currency: str, timeout: float) -> FindResult:
+        """What the gateway has under our order id; its cancels and balance included. requested_at: when it was sent."""
+        ...
+
+    def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
+        """Give money back. Sending the same cancel_id again never gives it back twice."""
+        ...
+
+    def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult: ...
+
+    def delete_billing_key(self, order_id: str, secret: Mapping[str, str], timeout: float) -> DeleteResult: ...
+
+
+class UnsupportedOperation(Exception):
+    """The gateway has no such operation; routing excludes it beforehand by its spec."""
+
+
+class Gateways(Protocol):
+    def spec(self, provider: str) -> GatewaySpec:
+        """Raises InvalidRequest("pg_provider") for an unknown provider."""
+        ...
+
+    def specs(self) -> Sequence[GatewaySpec]: ...
+
+    def open(self, channel: Channel, credentials: Mapping[str, str]) -> Gateway: ...
+
+
+# --- storage ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Generic[T]):
+    """Names one stored thing: its type and the parts of its key."""
+
+    kind: type[T]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Marks an entity for deletion in `Store.commit`."""
+
+    entity: Any
+
+
+class Conflict(Exception):
+    """Somebody else wrote first: nothing of this commit was stored. entity: the first that no longer fits."""
+
+    def __init__(self, entity: object) -> None:
+        super().__init__(type(entity).__name__)
+        self.entity = entity
+
+
+@dataclass(frozen=True, slots=True)
+class DueItem:
+    """A pointer to something whose time has come, as the timer's index lists it."""
+
+    kind: str
+    parts: tuple[str, ...]
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+class Store(Protocol):
+    """One table. Entities are frozen values with a `version`; 0 means not stored yet."""
+
+    @overload
+    def load(self, a: Ref[A], /) -> A | None: ...
+    @overload
+    def load(self, a: Ref[A], b: Ref[B], /) -> tuple[A | None, B | None]: ...
+    @overload
+    def load(self, a: Ref[A], b: Ref[B], c: Ref[C], /) -> tuple[A | None, B | None, C | None]: ...
+    def load(self, *refs: Ref[Any]) -> Any:
+        """Read one to three things in one round trip; sees every finished write."""
+        ...
+
+    def load_many(self, refs: Sequence[Ref[T]]) -> list[T | None]:
+        """Like load, for many of one kind; one round trip per hundred."""
+        ...
+
+    def commit(self, *changes: Any) -> tuple[Any, ...]:
+        """Write all or none, in one round trip, at most 100; returns them with their new versions.
+
+        Each is written only if the stored version is still the one it was read with. Raises Conflict otherwise.
+        """
+        ...
+
+    def due(self, shard: int, after: datetime | None, until: datetime) -> Iterable[DueItem]:
+        """Pointers with after < due_at <= until of one shard, oldest first. May trail writes a little."""
+        ...
+
+    def list(
+        self, kind: type[T], parts: tuple[str, ...], *, limit: int = 100, cursor: str | None = None,
+        newest_first: bool = False,
+    ) -> Page[T]:  # fmt: skip
+        """One page of a kind's list (storage.items says which lists exist). May trail writes a little."""
+        ...
+
+
+# --- everything else --------------------------------------------------------------------------------------------
+
+
+class Sealer(Protocol):
+    """Envelope encryption. `context` is bound to the text: sealed for one purpose, it opens for no other."""
+
+    def new_data_key(self, merchant_id: str) -> str:
+        """A fresh encrypted data key, to be kept with the merchant."""
+        ...
+
+    def seal(self, data_key: str, context: tuple[str, ...], plain: Mapping[str, str]) -> str: ...
+
+    def open(self, data_key: str, context: tuple[str, ...], sealed: str) -> dict[str, str]: ...
+
+
+class TaskKind(StrEnum):
+    SCHEDULE = "schedule"
+    PAYMENT = "payment"
+    NOTICE = "notice"
+    BOOKING = "booking"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work to be looked at at `due_at`. Delivered at least once; the work itself claims before it acts."""
+
+    kind: TaskKind
+    parts: tuple[str, ...]
+    due_at: datetime
+
+
+class Queue(Protocol):
+    def put(self, tasks: Sequence[Task], now: datetime) -> None:
+        """Hand over tasks to be delivered at their due_at (at once if it has passed; at most 15 minutes ahead)."""
+        ...
+
+
+class Sender(Protocol):
+    """Delivers webhooks."""
+
+    def refuse_url(self, url: str, *, live: bool) -> str | None:
+        """Why this URL may not be called (not http(s), private address in a live environment...), or None."""
+        ...
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, live: bool) -> tuple[bool, str]:
+        """True if the receiver answered 2xx; and a short text of what happened. Never raises for the receiver's fault."""
+        ...
+
+
+class TokenSigner(Protocol):
+    def sign(self, merchant_id: str, issued_at: int) -> str: ...
+
+    def read(self, token: str) -> tuple[str, int] | None:
+        """(merchant_id, issued_at in unix seconds), or None if the token is not one of ours."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things may take. recovery_scale shrinks settling for test channels; live channels ignore it."""
+
+    recovery_scale: float = 1.0
+    request_budget: timedelta = timedelta(seconds=25)
+    """For a request that API Gateway cuts at 29 s."""
+    task_budget: timedelta = timedelta(seconds=75)
+    """For work from a queue: Toss may take 60 s to approve."""
+    lease_margin: timedelta = timedelta(seconds=15)
+    """Beyond its budget, whoever claimed something is dead. Never scaled: a scaled lease would overtake the living."""
+    horizon: timedelta = timedelta(minutes=10)
+    """How far ahead the sweep hands work to the queue (SQS delays at most 15 minutes)."""
+    overdue_after: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a use case may use. Passed in; nothing is looked up."""
+
+    store: Store
+    gateways: Gateways
+    sealer: Sealer
+    queue: Queue
+    sender: Sender
+    clock: Clock
+    rng: random.Random
+    signer: TokenSigner
+    timing: Timing = field(default_factory=Timing)
+    allow_loopback: bool = False
