@@ -100,6 +100,10 @@ class Deleted:
     entity: Any
 
 
+class StoreUnavailable(Exception):
+    """The table, or the key service, did not answer, or not in full. A write may or may not have happened."""
+
+
 class Conflict(Exception):
     """Somebody else wrote first: nothing of this commit was stored. entity: the first that no longer fits."""
 
@@ -163,7 +167,10 @@ class Store(Protocol):
 
 
 class Sealer(Protocol):
-    """Envelope encryption. `context` is bound to the text: sealed for one purpose, it opens for no other."""
+    """Envelope encryption. `context` is bound to the text: sealed for one purpose, it opens for no other.
+
+    Raises StoreUnavailable if the key service does not answer.
+    """
 
     def new_data_key(self, merchant_id: str) -> str:
         """A fresh encrypted data key, to be kept with the merchant."""
@@ -190,9 +197,16 @@ class Task:
     due_at: datetime
 
 
+class QueueUnavailable(Exception):
+    """Some tasks were not taken. Nothing is lost: the timer finds their items again."""
+
+
 class Queue(Protocol):
     def put(self, tasks: Sequence[Task], now: datetime) -> None:
-        """Hand over tasks to be delivered at their due_at (at once if it has passed; at most 15 minutes ahead)."""
+        """Hand over tasks to be delivered at their due_at (at once if it has passed; at most 15 minutes ahead).
+
+        Raises QueueUnavailable.
+        """
         ...
 
 
@@ -204,15 +218,15 @@ class Sender(Protocol):
         ...
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], *, live: bool) -> tuple[bool, str]:
-        """True if the receiver answered 2xx; and a short text of what happened. Never raises for the receiver's fault."""
+        """True if the receiver answered 2xx, and a short text of what happened. Never raises for its faults."""
         ...
 
 
 class TokenSigner(Protocol):
-    def sign(self, merchant_id: str, issued_at: int) -> str: ...
+    def sign(self, imp_key: str, issued_at: int) -> str: ...
 
     def read(self, token: str) -> tuple[str, int] | None:
-        """(merchant_id, issued_at in unix seconds), or None if the token is not one of ours."""
+        """(imp_key, issued_at in unix seconds), or None if the token is not one of ours."""
         ...
 
 

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
+def merchant_of(imp_key: str) -> str:
+    """An imp_key begins with its merchant's number, so that a token leads to both without a look-up."""
+    return f"imp{imp_key[:8]}"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """imp_key with the hash of its secret, and the access token in force (a merchant's servers share one)."""
+    """imp_key (16 digits) with the hash of its secret, and the access token that the merchant's servers share."""
 
     imp_key: str
     merchant_id: str

@@ -25,3 +25,13 @@ class Channel:
     @property
     def is_test(self) -> bool:
         return self.environment is Environment.TEST
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedChannel:
+    """A deleted channel. Its payments can still be cancelled and settled, so its sealed credentials stay."""
+
+    merchant_id: str
+    channel: Channel
+    deleted_at: datetime
+    version: int = 0

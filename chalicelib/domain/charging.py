@@ -79,7 +79,8 @@ class Buyer:
 class PaymentRequest:
     """What the merchant asks to collect, as stored with the payment. No card data.
 
-    tax_free, vat: minor units of amount's currency; vat None leaves the split to the gateway. quota: months, 0 = lump sum.
+    tax_free, vat: minor units of amount's currency; vat None leaves the split to the gateway.
+    quota: months, 0 = lump sum.
     """
 
     merchant_uid: str
@@ -178,7 +179,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request may have reached the gateway and no clear answer was read. Never charge again before it is settled."""
+    """The request may have reached the gateway and no clear answer was read. Settle it before charging again."""
 
     detail: str
     code: str | None = None

@@ -103,7 +103,9 @@ def check_entries(entries: tuple[GroupEntry, ...]) -> None:
         raise InvalidRequest("weight", "weight: 비율은 0 이상 100 이하의 정수여야 합니다. (0 to 100)")
     total = sum(entry.weight for entry in entries)
     if total != 100:
-        raise InvalidRequest("weight", f"weight: 비율의 합은 100이어야 합니다 (현재 {total}). (weights must add up to 100)")
+        raise InvalidRequest(
+            "weight", f"weight: 비율의 합은 100이어야 합니다 (현재 {total}). (weights must add up to 100)"
+        )
 
 
 def check_effective_at(begin_at: datetime, now: datetime) -> None:

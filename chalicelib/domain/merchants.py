@@ -59,8 +59,7 @@ class Routing:
         if len(self.channels) >= MAX_CHANNELS:
             raise Refused(f"채널은 {MAX_CHANNELS}개까지 만들 수 있습니다. (channel limit reached)")
         if any(
-            other.name == channel.name and other.environment is channel.environment
-            for other in self.channels.values()
+            other.name == channel.name and other.environment is channel.environment for other in self.channels.values()
         ):
             raise InvalidRequest("name", "name: 같은 이름의 채널이 이미 있습니다. (duplicate name)")
         return replace(self, channels={**self.channels, channel.channel_key: channel})
@@ -68,12 +67,12 @@ class Routing:
     def without_channel(self, channel_key: str, now: datetime) -> "Routing":
         self.channel(channel_key)
         users = [
-            group.at(now).name
-            for group in self.groups.values()
-            if channel_key in group.settled(now).channel_keys()
+            group.at(now).name for group in self.groups.values() if channel_key in group.settled(now).channel_keys()
         ]
         if users:
-            raise Refused(f"채널 그룹에서 사용 중인 채널은 삭제할 수 없습니다: {', '.join(users)} (channel is in a group)")
+            raise Refused(
+                f"채널 그룹에서 사용 중인 채널은 삭제할 수 없습니다: {', '.join(users)} (channel is in a group)"
+            )
         if self.default_target == channel_key:
             raise Refused("기본 채널은 삭제할 수 없습니다. (channel is the default)")
         return replace(self, channels={k: v for k, v in self.channels.items() if k != channel_key})
@@ -92,9 +91,7 @@ class Routing:
     def without_group(self, group_id: str) -> "Routing":
         self.group(group_id)
         default = None if self.default_target == group_id else self.default_target
-        return replace(
-            self, groups={k: v for k, v in self.groups.items() if k != group_id}, default_target=default
-        )
+        return replace(self, groups={k: v for k, v in self.groups.items() if k != group_id}, default_target=default)
 
     def find_by_pg(self, pg: str, environment: Environment | None = None) -> Channel | None:
         """The channel that V1's `pg` parameter means: `{provider}` or `{provider}.{MID}`; the oldest that fits."""

@@ -60,7 +60,8 @@ def parse_money(value: Decimal, currency: str, field: str = "amount", *, minimum
     minor = value.scaleb(EXPONENTS[currency])
     if minor != minor.to_integral_value():
         raise InvalidRequest(
-            field, f"{field}: {currency} 통화의 최소 단위보다 작은 금액입니다. (finer than the currency's minor unit)"
+            field,
+            f"{field}: {currency} 통화의 최소 단위보다 작은 금액입니다. (finer than the currency's minor unit)",
         )
     if not minimum <= minor <= MAX_MINOR_UNITS:
         raise InvalidRequest(field, f"{field}: 금액은 {minimum} 이상이어야 합니다. (amount out of range)")

@@ -62,6 +62,12 @@ class Cancellation:
     receipt_url: str | None = None
     message: str | None = None
     notify: bool = False
+    tax_free: int = 0
+    vat: int | None = None
+    refund_holder: str | None = None
+    refund_bank: str | None = None
+    refund_account: str | None = None
+    refund_tel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class Payment:
     failed_at: datetime | None = None
     fail_reason: str | None = None
     cancels: tuple[Cancellation, ...] = ()
+    unknown_since: datetime | None = None
+    """From when the gateway's settling delay counts."""
     checks: int = 0
     """How often settlement has asked the gateway in the present state."""
     alarm: str | None = None
@@ -97,7 +105,13 @@ class Payment:
 
     @property
     def attempt(self) -> Attempt:
+        """The last try; only a reserved payment that no channel could take has none."""
         return self.attempts[-1]
+
+    @property
+    def channel(self) -> Attempt | None:
+        """Who was asked last, hence who has the money if anyone has."""
+        return self.attempts[-1] if self.attempts else None
 
     @property
     def cancelled_amount(self) -> Money:
@@ -149,9 +163,7 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
 
 def decline(payment: Payment, result: Declined, now: datetime, took_ms: int | None = None) -> Payment:
     _require(payment, State.CLAIMED, State.UNKNOWN)
-    closed = _closing(
-        payment, "declined", now, took_ms, reason=result.reason, code=result.code, message=result.message
-    )
+    closed = _closing(payment, "declined", now, took_ms, reason=result.reason, code=result.code, message=result.message)
     return replace(closed, state=State.FAILED, failed_at=now, fail_reason=result.message, due_at=None, alarm=None)
 
 
@@ -166,7 +178,7 @@ def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, 
     """Nobody knows yet whether the money moved: settlement finds out, from `due_at` on."""
     _require(payment, State.CLAIMED, State.UNKNOWN)
     closed = _closing(payment, "unknown", now, took_ms, code=result.code, message=result.detail)
-    return replace(closed, state=State.UNKNOWN, due_at=due_at, checks=0)
+    return replace(closed, state=State.UNKNOWN, unknown_since=now, due_at=due_at, checks=0)
 
 
 def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Payment:
@@ -241,61 +253,3 @@ def _closing(
 def _require(payment: Payment, *states: State) -> None:
     if payment.state not in states:
         raise ValueError(f"{payment.imp_uid} is {payment.state}")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What holds one `merchant_uid`: the payments made under it, the live one last, and its schedule if it has one."""
-
-    merchant_id: str
-    merchant_uid: str
-    imp_uids: tuple[str, ...] = ()
-    is_open: bool = False
-    """True while the last payment is under way or paid: no other may start."""
-    schedule: "Schedule | None" = None
-    version: int = 0
-
-    def claim(self, imp_uid: str) -> "Order":
-        if self.is_open:
-            raise Refused("이미 진행 중이거나 승인된 주문번호입니다. (merchant_uid is in use)", field="merchant_uid")
-        if len(self.imp_uids) >= MAX_TRIES:
-            raise Refused(
-                f"한 주문번호로 {MAX_TRIES}번까지 시도할 수 있습니다. 새 주문번호를 사용해 주세요. (too many tries)",
-                field="merchant_uid",
-            )
-        return replace(self, imp_uids=(*self.imp_uids, imp_uid), is_open=True)
-
-    def release(self) -> "Order":
-        return replace(self, is_open=False)
-
-
-MAX_TRIES = 500
-"""Failed payments one merchant_uid may collect; keeps the order's item far below DynamoDB's 400 KB."""
-
-
-class ScheduleState(StrEnum):
-    SCHEDULED = "scheduled"
-    EXECUTED = "executed"
-    REVOKED = "revoked"
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A payment reserved for `schedule_at`. channel_key: pin. booking_id: see usecases.schedules."""
-
-    customer_uid: str
-    request: PaymentRequest
-    schedule_at: datetime
-    state: ScheduleState
-    booked_at: datetime
-    channel_key: str | None = None
-    customer_id: str | None = None
-    booking_id: str | None = None
-    imp_uid: str | None = None
-    pg_provider: str | None = None
-    pg_id: str | None = None
-    executed_at: datetime | None = None
-    revoked_at: datetime | None = None
-    payment_status: str | None = None
-    fail_reason: str | None = None
-    due_at: datetime | None = None

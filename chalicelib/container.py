@@ -1,0 +1,81 @@
+"""The composition root: the only module that builds adapters from the configuration.
+
+Built at the first use and kept for the life of the process. Clients that a process may never need (KMS, SQS) are
+made at their first call.
+"""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from chalicelib import config
+from chalicelib.gateways.http import HttpClient
+from chalicelib.gateways.registry import Registry
+from chalicelib.gateways.webhook_sender import WebhookSender
+from chalicelib.ports import Deps, TaskKind, Timing
+from chalicelib.storage.queue import SqsQueue
+from chalicelib.storage.sealing import KmsSealer
+from chalicelib.storage.signing import HmacSigner
+from chalicelib.storage.table import DynamoStore
+from chalicelib.usecases.merchants import load_signing_keys
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds)
+
+
+_lock = threading.Lock()
+
+
+def get() -> Deps:
+    with _lock:  # the local server and its workers are threads of one process
+        return _build()
+
+
+@cache
+def _build() -> Deps:
+    settings = config.load()
+    store = DynamoStore(_client("dynamodb"), settings.table_name)
+    sealer = KmsSealer(lambda: _client("kms"), settings.kms_key_id)
+    clock = SystemClock()
+    return Deps(
+        store=store,
+        gateways=Registry(HttpClient(), clock, settings.gateway_urls),
+        sealer=sealer,
+        queue=SqsQueue(lambda: _client("sqs"), _queues(settings)),
+        sender=WebhookSender(allow_loopback=settings.allow_loopback),
+        clock=clock,
+        rng=random.SystemRandom(),
+        signer=HmacSigner(lambda: load_signing_keys(store, sealer)),
+        timing=Timing(recovery_scale=settings.recovery_scale),
+        allow_loopback=settings.allow_loopback,
+    )
+
+
+def _queues(settings: config.Settings) -> dict[TaskKind, str]:
+    return {
+        TaskKind.SCHEDULE: settings.payments_queue_url,
+        TaskKind.PAYMENT: settings.payments_queue_url,
+        TaskKind.BOOKING: settings.payments_queue_url,
+        TaskKind.NOTICE: settings.notices_queue_url,
+    }
+
+
+def _client(service: str) -> Any:
+    import boto3  # noqa: PLC0415 - boto3 is slow to import, and `chalice package` imports this module too
+    from botocore.config import Config  # noqa: PLC0415
+
+    # Short time-outs: the whole request has 25 s, and a hanging table must not eat what the gateway needs.
+    options = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+    return boto3.client(service, config=options)

@@ -1,0 +1,68 @@
+"""Which adapter serves which provider.
+
+A plain mapping, so that a search for a provider's name finds its file. Modules are imported when first needed: a
+cold start pays only for the gateways it calls.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+from typing import cast
+
+from chalicelib.domain.channels import Channel
+from chalicelib.domain.charging import GatewaySpec
+from chalicelib.domain.errors import InvalidRequest
+from chalicelib.gateways.http import HttpClient
+from chalicelib.ports import Clock, Gateway
+
+ADAPTERS: Mapping[str, str] = MappingProxyType({
+    "nice_v2": "chalicelib.gateways.nice_v2",
+    "tosspayments": "chalicelib.gateways.tosspayments",
+})  # fmt: skip
+"""provider -> module. A module has SPEC, URLS (environment -> base URL), and a class Adapter."""
+
+
+class Registry:
+    """Implements ports.Gateways.
+
+    base_urls: provider -> another server that speaks the gateway's protocol. It holds for test channels only, so
+    that no setting can lead real cards away from the real gateway.
+    """
+
+    def __init__(self, http: HttpClient, clock: Clock, base_urls: Mapping[str, str] | None = None) -> None:
+        self._http = http
+        self._clock = clock
+        self._base_urls = dict(base_urls or {})
+
+    def spec(self, provider: str) -> GatewaySpec:
+        return cast("GatewaySpec", _module(provider).SPEC)
+
+    def specs(self) -> Sequence[GatewaySpec]:
+        return [self.spec(provider) for provider in ADAPTERS]
+
+    def open(self, channel: Channel, credentials: Mapping[str, str]) -> Gateway:
+        module = _module(channel.pg_provider)
+        adapter = module.Adapter(
+            credentials=credentials,
+            pg_id=channel.pg_id,
+            base_url=self._base_url(channel, module),
+            http=self._http,
+            clock=self._clock,
+        )
+        return cast("Gateway", adapter)
+
+    def _base_url(self, channel: Channel, module: ModuleType) -> str:
+        url = cast("str", module.URLS[channel.environment])
+        if channel.is_test:
+            url = self._base_urls.get(channel.pg_provider, url)
+        return url.rstrip("/")
+
+
+def _module(provider: str) -> ModuleType:
+    path = ADAPTERS.get(provider)
+    if path is None:
+        known = ", ".join(ADAPTERS)
+        raise InvalidRequest(
+            "pg_provider", f"pg_provider: 지원하지 않는 PG입니다. 사용 가능: {known} (unknown gateway)"
+        )
+    return import_module(path)

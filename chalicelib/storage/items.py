@@ -1,0 +1,185 @@
+"""Where each entity lives in the table: its key, its place in the timer's index, its place in a list.
+
+One row of `KINDS` per entity is the whole of it; docs/ARCHITECTURE.md shows the same as a table. Every key begins with
+its merchant (or with the API key or token hash that leads to one), so no query of one merchant reaches another's item.
+
+An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), and where they apply `due_shard`, `due_at` (seconds),
+`kind`, `parts` for the timer and `list_pk`, `list_sk` for a list. A time to live stands in `expires_at`.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys
+from chalicelib.domain.channels import ArchivedChannel
+from chalicelib.domain.keys import BillingKey
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.notices import Notice
+from chalicelib.domain.orders import Booking, Order
+from chalicelib.domain.payments import Payment
+from chalicelib.domain.timer import Watermark
+from chalicelib.ports import Ref, TaskKind
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+DUE_SHARDS = 16
+"""A million items due in one second spread over so many partitions of the index."""
+
+NOTICE_KEPT_FOR = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """parts: the entity's identity; key: pk and sk from it; due, list_key, ttl: None where they do not apply."""
+
+    name: str
+    parts: Callable[[Any], tuple[str, ...]]
+    key: Callable[..., tuple[str, str]]
+    due: Callable[[Any], datetime | None] = lambda _: None
+    list_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    ttl: Callable[[Any], datetime | None] = lambda _: None
+
+
+def _order_due(order: Order) -> datetime | None:
+    return order.schedule.due_at if order.schedule else None
+
+
+def _order_list(order: Order) -> tuple[str, str] | None:
+    if order.schedule is None:
+        return None
+    at = int(order.schedule.schedule_at.timestamp())
+    return f"{order.merchant_id}#schedules#{order.schedule.customer_uid}", f"{at:012d}#{order.merchant_uid}"
+
+
+KINDS: dict[type[Any], Kind] = {
+    Routing: Kind(
+        "routing",
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "routing"),
+    ),
+    BillingKey: Kind(
+        "billing_key",
+        lambda e: (e.merchant_id, e.customer_uid),
+        lambda m, uid: (f"{m}#key#{uid}", "key"),
+    ),
+    Payment: Kind(
+        TaskKind.PAYMENT,
+        lambda e: (e.merchant_id, e.imp_uid),
+        lambda m, imp_uid: (f"{m}#payment#{imp_uid}", "payment"),
+        due=lambda e: e.due_at,
+    ),
+    Order: Kind(
+        TaskKind.SCHEDULE,
+        lambda e: (e.merchant_id, e.merchant_uid),
+        lambda m, uid: (f"{m}#order#{uid}", "order"),
+        due=_order_due,
+        list_key=_order_list,
+    ),
+    Booking: Kind(
+        TaskKind.BOOKING,
+        lambda e: (e.merchant_id, e.booking_id),
+        lambda m, booking_id: (f"{m}#booking#{booking_id}", "booking"),
+        due=lambda e: e.due_at,
+    ),
+    Notice: Kind(
+        TaskKind.NOTICE,
+        lambda e: (e.merchant_id, e.notice_id),
+        lambda m, notice_id: (f"{m}#notice#{notice_id}", "notice"),
+        due=lambda e: e.due_at,
+        list_key=lambda e: (
+            f"{e.merchant_id}#notices#{e.imp_uid}",
+            f"{e.created_at.timestamp():.6f}#{e.notice_id}",
+        ),
+        ttl=lambda e: e.created_at + NOTICE_KEPT_FOR,
+    ),
+    Audit: Kind(
+        "audit",
+        lambda e: (e.merchant_id, e.subject, e.audit_id),
+        lambda m, subject, audit_id: (f"{m}#audit#{subject}", audit_id),
+        list_key=lambda e: (f"{e.merchant_id}#audit#{e.subject}", e.audit_id),
+    ),
+    ArchivedChannel: Kind(
+        "archived_channel",
+        lambda e: (e.merchant_id, e.channel.channel_key),
+        lambda m, channel_key: (f"{m}#archived#{channel_key}", "channel"),
+    ),
+    ApiKey: Kind(
+        "api_key",
+        lambda e: (e.imp_key,),
+        lambda imp_key: (f"apikey#{imp_key}", "apikey"),
+    ),
+    AdminToken: Kind(
+        "admin_token",
+        lambda e: (e.token_hash,),
+        lambda token_hash: (f"admintoken#{token_hash}", "admintoken"),
+    ),
+    Watermark: Kind(
+        "watermark",
+        lambda _: (),
+        lambda: ("system", "watermark"),
+    ),
+    SigningKeys: Kind(
+        "signing_keys",
+        lambda _: (),
+        lambda: ("system", "signing-keys"),
+    ),
+}
+
+
+def key_of(ref: Ref[Any]) -> tuple[str, str]:
+    return KINDS[ref.kind].key(*ref.parts)
+
+
+def ref_of(entity: Any) -> Ref[Any]:
+    return Ref(type(entity), KINDS[type(entity)].parts(entity))
+
+
+def shard_of(pk: str) -> int:
+    return zlib.crc32(pk.encode()) % DUE_SHARDS
+
+
+def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
+    """The entity as a DynamoDB item, in DynamoDB's own JSON."""
+    kind = KINDS[type(entity)]
+    parts = kind.parts(entity)
+    pk, sk = kind.key(*parts)
+    item = {
+        "pk": {"S": pk},
+        "sk": {"S": sk},
+        "version": {"N": str(version)},
+        "doc": {"S": _adapter(type(entity)).dump_json(entity, exclude={"version"}).decode()},
+    }
+    if (due_at := kind.due(entity)) is not None:
+        item |= {
+            "due_shard": {"S": f"{shard_of(pk):02d}"},
+            "due_at": {"N": f"{due_at.timestamp():.3f}"},
+            "kind": {"S": kind.name},
+            "parts": {"S": json.dumps(parts)},
+        }
+    if (listed := kind.list_key(entity)) is not None:
+        item |= {"list_pk": {"S": listed[0]}, "list_sk": {"S": listed[1]}}
+    if (expires_at := kind.ttl(entity)) is not None:
+        item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
+    return item
+
+
+def from_item(kind: type[Any], item: dict[str, Any]) -> Any:
+    entity = _adapter(kind).validate_json(item["doc"]["S"])
+    return replace(entity, version=int(item["version"]["N"]))
+
+
+_adapters: "dict[type[Any], TypeAdapter[Any]]" = {}
+
+
+def _adapter(kind: type[Any]) -> "TypeAdapter[Any]":
+    """Compiled at its first use: a Lambda pays only for what it really stores."""
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

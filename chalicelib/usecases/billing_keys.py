@@ -1,0 +1,225 @@
+"""Issuing, reading and deleting billing keys, ordinary and super."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from chalicelib.domain.channels import Channel
+from chalicelib.domain.charging import (
+    Buyer,
+    Card,
+    Declined,
+    IssueRequest,
+    IssueResult,
+    KeyDeleted,
+    KeyIssued,
+    NotSent,
+    Operation,
+    Unknown,
+)
+from chalicelib.domain.errors import InvalidRequest, Refused
+from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
+from chalicelib.domain.merchants import Routing
+from chalicelib.ports import Conflict, Deleted, Deps, Ref
+from chalicelib.usecases.choosing import Resolved, Target, resolve
+from chalicelib.usecases.vault import open_gateway, open_key, seal_key
+
+log = logging.getLogger(__name__)
+
+ISSUE_FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다."
+WRITE_TRIES = 3
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class IssueFailed(Refused):
+    """No channel issued a key. failed: why, channel by channel. Nothing was stored."""
+
+    def __init__(self, failed: Sequence[FailedChannel]) -> None:
+        details = "; ".join(f"{f.pg_provider}: {f.message}" for f in failed)
+        super().__init__(f"{ISSUE_FAILED} {details}", code=-1)
+        self.failed = tuple(failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    customer_uid: str
+    card: Card
+    target: Target
+    customer_id: str | None = None
+    customer: Buyer = field(default_factory=Buyer)
+
+
+def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
+    """Ask every enabled channel of the group (0 % too) for a key at the same time; or the one channel named.
+
+    Partial success is success (rule B4). An existing key of that customer_uid is replaced (rule B12). Raises
+    IssueFailed if no channel issued one.
+    """
+    old, routing = deps.store.load(Ref(BillingKey, (merchant_id, wanted.customer_uid)), Ref(Routing, (merchant_id,)))
+    if routing is None:
+        raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
+    found = resolve(routing, wanted.target)
+    channels = _channels(deps, routing, found)
+    base = f"key{deps.rng.getrandbits(64):016x}"
+    results = at_once(lambda n: _ask(deps, routing, channels[n], wanted, f"{base}{n}"), range(len(channels)))
+    key = _assemble(deps, routing, found, wanted, list(zip(channels, results, strict=True)))
+    return _store(deps, key, old)
+
+
+def _channels(deps: Deps, routing: Routing, found: Resolved) -> list[Channel]:
+    if found.group is None:
+        return [routing.channel(found.pin or "")]
+    entries = [e for e in found.group.at(deps.clock.now()).entries if e.enabled]
+    if found.pin:
+        entries = [e for e in entries if e.channel_key == found.pin]
+        if not entries:
+            raise Refused(
+                "channel_key: 채널 그룹에서 사용할 수 없는 채널입니다. (not an enabled channel of the group)",
+                field="channel_key",
+            )
+    if not entries:
+        raise Refused("채널 그룹에 활성화된 채널이 없습니다. (no enabled channel in the group)", field="channelGroupId")
+    return [routing.channels[e.channel_key] for e in entries]
+
+
+def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Run `work` on all items in threads; results in the items' order."""
+    if len(items) == 1:
+        return [work(items[0])]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only issuing and deleting need threads
+
+    with ThreadPoolExecutor(max_workers=len(items)) as pool:
+        return list(pool.map(work, items))
+
+
+def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id: str) -> IssueResult | str:
+    """One channel's answer; a text if it was not asked because it cannot serve this request."""
+    spec = deps.gateways.spec(channel.pg_provider)
+    if Operation.ISSUE_BILLING_KEY not in spec.operations:
+        return f"{spec.label}은(는) API로 빌링키를 발급할 수 없습니다. (no key issue by API)"
+    if missing := spec.card_objections(wanted.card):
+        return " ".join(missing)
+    request = IssueRequest(order_id, wanted.customer_uid, wanted.customer_id, wanted.customer)
+    gateway = open_gateway(deps, routing, channel.channel_key)
+    try:
+        return gateway.issue_billing_key(request, wanted.card, deps.timing.request_budget.total_seconds())
+    except Exception as error:
+        log.exception("adapter %s raised", channel.pg_provider)
+        return Unknown(f"adapter raised {type(error).__name__}")
+
+
+def _assemble(
+    deps: Deps,
+    routing: Routing,
+    found: Resolved,
+    wanted: Issue,
+    answers: Sequence[tuple[Channel, IssueResult | str]],
+) -> BillingKey:
+    now = deps.clock.now()
+    succeeded: dict[str, ChannelKey] = {}
+    failed: list[FailedChannel] = []
+    for channel, answer in answers:
+        if isinstance(answer, KeyIssued):
+            sealed = seal_key(deps, routing, wanted.customer_uid, channel.channel_key, answer.secret)
+            succeeded[channel.channel_key] = ChannelKey(
+                channel.channel_key, channel.pg_provider, channel.pg_id, sealed, answer.card, now, now
+            )
+        else:
+            failed.append(_failed(channel, answer))
+    if not succeeded:
+        raise IssueFailed(failed)
+    return BillingKey(
+        merchant_id=routing.merchant_id,
+        customer_uid=wanted.customer_uid,
+        environment=found.environment,
+        channels=succeeded,
+        inserted_at=now,
+        updated_at=now,
+        group_id=found.group.group_id if found.group else None,
+        failed=tuple(failed),
+        customer_id=wanted.customer_id,
+        customer=wanted.customer,
+    )
+
+
+def _failed(channel: Channel, answer: IssueResult | str) -> FailedChannel:
+    match answer:
+        case str():
+            kind, message, code = "INVALID_REQUEST", answer, None
+        case Declined():
+            kind, message, code = "PG_PROVIDER", f"[{answer.code}] {answer.message}", answer.code
+        case NotSent():
+            kind, message, code = "PG_PROVIDER", "PG사에 연결할 수 없습니다. (gateway unreachable)", None
+        case _:
+            kind, message, code = "PG_PROVIDER", "PG사의 응답을 확인할 수 없습니다. (no readable answer)", None
+    return FailedChannel(channel.channel_key, channel.pg_provider, channel.pg_id, kind, message, code)
+
+
+def _store(deps: Deps, key: BillingKey, old: BillingKey | None) -> BillingKey:
+    """Write over what is there; the last of two concurrent issues wins, as the last card given should."""
+    for _ in range(WRITE_TRIES):
+        current = replace(
+            key, version=old.version if old else 0, inserted_at=old.inserted_at if old else key.inserted_at
+        )
+        try:
+            stored: BillingKey = deps.store.commit(current)[0]
+        except Conflict:
+            old = deps.store.load(Ref(BillingKey, (key.merchant_id, key.customer_uid)))
+        else:
+            return stored
+    raise Refused("같은 customer_uid의 다른 요청이 처리 중입니다. 다시 시도해 주세요. (another request is under way)")
+
+
+def unknown_key(customer_uid: str) -> Refused:
+    return Refused(f"요청하신 customer_uid({customer_uid})로 등록된 정보를 찾을 수 없습니다.")
+
+
+def find(deps: Deps, merchant_id: str, customer_uid: str) -> BillingKey:
+    key = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)))
+    if key is None:
+        raise unknown_key(customer_uid)
+    return key
+
+
+def delete(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey, list[str]]:
+    """Delete a key at its gateways and here. Returns it, and the providers that did not confirm.
+
+    A gateway that is down does not keep a buyer's card alive: our key goes in any case, and without it nothing here
+    can charge the card again.
+    """
+    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
+    if key is None or routing is None:
+        raise unknown_key(customer_uid)
+    base = f"del{deps.rng.getrandbits(64):016x}"
+    held = list(key.channels.values())
+    answers = at_once(lambda n: _delete_at(deps, routing, key, held[n], f"{base}{n}"), range(len(held)))
+    unconfirmed = [c.pg_provider for c, confirmed in zip(held, answers, strict=True) if not confirmed]
+    if unconfirmed:
+        log.warning("billing key deleted here, not confirmed by %s", ", ".join(unconfirmed))
+    try:
+        deps.store.commit(Deleted(key))
+    except Conflict:
+        # Issued anew, or deleted, while we were asking: what was to be deleted is gone either way.
+        log.info("billing key changed while it was deleted")
+    return key, unconfirmed
+
+
+def _delete_at(deps: Deps, routing: Routing, key: BillingKey, held: ChannelKey, order_id: str) -> bool:
+    if Operation.DELETE_BILLING_KEY not in deps.gateways.spec(held.pg_provider).operations:
+        return True
+    secret = open_key(deps, routing, key, held.channel_key)
+    gateway = open_gateway(deps, routing, held.channel_key)
+    result = gateway.delete_billing_key(order_id, secret, DELETE_TIMEOUT)
+    return isinstance(result, KeyDeleted)
+
+
+DELETE_TIMEOUT = 20.0
+
+
+def check_customer_uid(customer_uid: str) -> str:
+    if not 1 <= len(customer_uid) <= 80 or "\x00" in customer_uid:
+        raise InvalidRequest("customer_uid", "customer_uid: 1자 이상 80자 이하여야 합니다. (1 to 80 characters)")
+    return customer_uid

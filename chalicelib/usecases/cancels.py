@@ -1,0 +1,139 @@
+"""Giving money back: claim the amount on our side first, then ask the gateway, then write down what it said."""
+
+import logging
+from dataclasses import dataclass
+
+from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, Unknown
+from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.money import Money
+from chalicelib.domain.orders import Order
+from chalicelib.domain.payments import Cancellation, CancelState, Payment, State, claim_cancel
+from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
+from chalicelib.usecases.settling import cancel_request, record_cancel
+from chalicelib.usecases.vault import open_gateway
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_PAYMENT = "취소할 결제건이 존재하지 않습니다."
+BEING_CONFIRMED = "취소 결과를 확인하고 있습니다. 잠시 후 결제를 조회해 주세요. (the cancel is being confirmed)"
+CLAIM_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """amount None = all that is left. checksum: the caller's view of what is left; a mismatch cancels nothing."""
+
+    imp_uid: str | None = None
+    merchant_uid: str | None = None
+    amount: Money | None = None
+    checksum: Money | None = None
+    reason: str | None = None
+    tax_free: int = 0
+    vat: int | None = None
+    refund_holder: str | None = None
+    refund_bank: str | None = None
+    refund_account: str | None = None
+    refund_tel: str | None = None
+    notify: bool = False
+
+
+def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
+    """Cancel all or part of a payment (V1 `payments/cancel`). Raises Refused with V1's words where it has them."""
+    imp_uid = _imp_uid(deps, merchant_id, wanted)
+    payment, routing = deps.store.load(Ref(Payment, (merchant_id, imp_uid)), Ref(Routing, (merchant_id,)))
+    if payment is None or routing is None:
+        raise Refused(UNKNOWN_PAYMENT)
+    _check(payment, wanted)
+    gateway = open_gateway(deps, routing, payment.attempt.channel_key)
+    claimed, entry = _claim(deps, payment, wanted)
+    result = _send(gateway, claimed, entry)
+    try:
+        stored = record_cancel(deps, routing, claimed, entry, result)
+    except (Conflict, StoreUnavailable):
+        # The claim is stored with a time to look at it: settlement asks the gateway for the balance.
+        log.exception("result of cancel %s not stored; left to settlement", entry.cancel_id)
+        raise TryAgain(BEING_CONFIRMED) from None
+    return _answer(stored, result)
+
+
+def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
+    """imp_uid wins over merchant_uid, also when it is wrong (V1)."""
+    if wanted.imp_uid:
+        return wanted.imp_uid
+    if not wanted.merchant_uid:
+        raise InvalidRequest("imp_uid", "imp_uid 또는 merchant_uid를 지정해주셔야합니다. (imp_uid or merchant_uid)")
+    order = deps.store.load(Ref(Order, (merchant_id, wanted.merchant_uid)))
+    if order is None or not order.imp_uids:
+        raise Refused(UNKNOWN_PAYMENT)
+    return order.imp_uids[-1]
+
+
+def _check(payment: Payment, wanted: Cancel) -> None:
+    if payment.state in (State.CLAIMED, State.UNKNOWN):
+        raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
+    if wanted.checksum is not None and wanted.checksum != payment.balance:
+        raise Refused(
+            f"checksum: 취소 가능한 잔액({payment.balance.to_decimal()})과 다릅니다. (differs from what is left)",
+            field="checksum",
+        )
+
+
+def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cancellation]:
+    for _ in range(CLAIM_TRIES):
+        entry = _entry(deps, payment, wanted)
+        due_at = deps.clock.now() + deps.timing.request_budget + deps.timing.lease_margin
+        try:
+            (claimed,) = deps.store.commit(claim_cancel(payment, entry, due_at))
+        except Conflict:
+            reloaded = deps.store.load(Ref(Payment, (payment.merchant_id, payment.imp_uid)))
+            if reloaded is None:
+                raise Refused(UNKNOWN_PAYMENT) from None
+            payment = reloaded
+            _check(payment, wanted)
+        else:
+            return claimed, entry
+    raise TryAgain("이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)")
+
+
+def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
+    amount = wanted.amount if wanted.amount and wanted.amount.amount else payment.balance
+    return Cancellation(
+        cancel_id=f"{payment.imp_uid.replace('_', '')}c{len(payment.cancels) + 1}",
+        amount=amount,
+        reason=wanted.reason or "취소 요청",
+        state=CancelState.CLAIMED,
+        requested_at=deps.clock.now(),
+        notify=wanted.notify,
+        tax_free=wanted.tax_free,
+        vat=wanted.vat,
+        refund_holder=wanted.refund_holder,
+        refund_bank=wanted.refund_bank,
+        refund_account=wanted.refund_account,
+        refund_tel=wanted.refund_tel,
+    )
+
+
+def _send(gateway: Gateway, payment: Payment, entry: Cancellation) -> CancelResult:
+    try:
+        return gateway.cancel(cancel_request(payment, entry), CANCEL_TIMEOUT)
+    except Exception as error:
+        log.exception("adapter raised on cancel %s", entry.cancel_id)
+        return Unknown(f"adapter raised {type(error).__name__}")
+
+
+CANCEL_TIMEOUT = 22.0
+
+
+def _answer(payment: Payment, result: CancelResult) -> Payment:
+    match result:
+        case Cancelled():
+            return payment
+        case Declined():
+            raise Refused(f"[{result.code}] {result.message}", code=-1)
+        case NotSent():
+            raise Refused(
+                "PG사에 연결할 수 없어 취소하지 못했습니다. 다시 시도해 주세요. (gateway unreachable)", code=-1
+            )
+        case _:
+            raise TryAgain(BEING_CONFIRMED)

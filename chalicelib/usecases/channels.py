@@ -1,0 +1,83 @@
+"""An operator's channels: created with credentials that are never shown again, listed, deleted."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
+from chalicelib.domain.charging import GatewaySpec
+from chalicelib.domain.errors import InvalidRequest
+from chalicelib.ports import Deps
+from chalicelib.usecases.charges import load_routing
+from chalicelib.usecases.merchants import commit_change
+from chalicelib.usecases.vault import seal_credentials
+
+
+@dataclass(frozen=True, slots=True)
+class NewChannel:
+    name: str
+    pg_provider: str
+    pg_id: str
+    environment: Environment
+    credentials: Mapping[str, str]
+
+
+def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
+    """Raises InvalidRequest for an unknown provider, a duplicate name or credentials that do not fit."""
+    _check_credentials(deps.gateways.spec(wanted.pg_provider), wanted.credentials)
+    routing = load_routing(deps, admin.merchant_id)
+    channel_key = f"channel-key-{uuid.UUID(int=deps.rng.getrandbits(128), version=4)}"
+    channel = Channel(
+        channel_key=channel_key,
+        name=wanted.name,
+        pg_provider=wanted.pg_provider,
+        pg_id=wanted.pg_id,
+        environment=wanted.environment,
+        sealed_credentials=seal_credentials(deps, routing, channel_key, wanted.credentials),
+        created_at=deps.clock.now(),
+    )
+    changed = routing.with_channel(channel)
+    commit_change(deps, admin, changed, channel_key, "channel.created", None, shown(channel))
+    return channel
+
+
+def _check_credentials(spec: GatewaySpec, credentials: Mapping[str, str]) -> None:
+    known = {field.name: field for field in spec.credentials}
+    for name in credentials:
+        if name not in known:
+            field = f"credentials.{name}"[:80]
+            expected = ", ".join(known)
+            raise InvalidRequest(
+                field, f"{field}: {spec.label}에 없는 항목입니다. 가능한 항목: {expected} (unknown field)"
+            )
+    for name, spec_field in known.items():
+        value = credentials.get(name, "")
+        field = f"credentials.{name}"
+        if not value and spec_field.required:
+            raise InvalidRequest(field, f"{field}: {spec_field.label}은(는) 필수입니다. (required)")
+        if value and not re.fullmatch(spec_field.pattern, value):
+            raise InvalidRequest(field, f"{field}: {spec_field.label}의 형식이 올바르지 않습니다. (malformed)")
+
+
+def delete(deps: Deps, admin: AdminToken, channel_key: str) -> None:
+    """Raises NotFound, or Refused while a group uses it. What it charged can still be cancelled."""
+    routing = load_routing(deps, admin.merchant_id)
+    channel = routing.channel(channel_key)
+    now = deps.clock.now()
+    changed = routing.without_channel(channel_key, now)
+    archived = ArchivedChannel(admin.merchant_id, channel, now)
+    commit_change(deps, admin, changed, channel_key, "channel.deleted", shown(channel), None, archived)
+
+
+def shown(channel: Channel) -> dict[str, object]:
+    """A channel as it may be shown: without its credentials."""
+    return {
+        "channel_key": channel.channel_key,
+        "name": channel.name,
+        "pg_provider": channel.pg_provider,
+        "pg_id": channel.pg_id,
+        "environment": channel.environment.value,
+        "created_at": int(channel.created_at.timestamp()),
+    }

@@ -1,0 +1,256 @@
+"""Charging: pick a channel, claim the order, call the gateway, write down what came of it.
+
+The order of the steps is what keeps money safe. A claim is stored before anything is sent, so a death between two
+lines leaves an item that settlement finds (`usecases.settling`). What is not clearly approved, declined or unsent stays
+unknown and is never sent again anywhere.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import Approved, Buyer, Card, ChargeResult, Declined, NotSent, PaymentRequest, Unknown
+from chalicelib.domain.errors import NoChannel, Refused, TryAgain
+from chalicelib.domain.groups import Failover
+from chalicelib.domain.keys import BillingKey
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.orders import Order
+from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, suspend
+from chalicelib.domain.routing import Decision, draw
+from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
+from chalicelib.usecases import settling
+from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
+from chalicelib.usecases.recording import alarm, record
+from chalicelib.usecases.vault import open_gateway, open_key
+
+log = logging.getLogger(__name__)
+
+UNREGISTERED = "등록되지 않은 구매자입니다."
+
+Send = Callable[[Gateway, Attempt, float], ChargeResult]
+"""Puts one attempt on the wire: (gateway, attempt, seconds it may take)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One charge about to be made. seed: the payment without attempts, not stored yet."""
+
+    routing: Routing
+    plan: Plan
+    seed: Payment
+    send: Send
+    budget: timedelta
+
+
+def charge_card(deps: Deps, merchant_id: str, request: PaymentRequest, card: Card, target: Target) -> Payment:
+    """One-time charge with card data (V1 `onetime`). Raises Refused, NoChannel, InvalidRequest."""
+    routing = load_routing(deps, merchant_id)
+    plan = plan_for_card(deps.gateways, routing, target, request, card, deps.clock.now())
+
+    def send(gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
+        return gateway.charge_card(attempt.order_id, request, card, timeout)
+
+    seed = new_payment(deps, merchant_id, request, plan.environment)
+    return run(deps, Charge(routing, plan, seed, send, deps.timing.request_budget), None)
+
+
+def charge_key(deps: Deps, merchant_id: str, customer_uid: str, request: PaymentRequest, target: Target) -> Payment:
+    """Charge a stored billing key (V1 `again`). Raises Refused, NoChannel, InvalidRequest."""
+    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
+    if routing is None or key is None:
+        raise Refused(UNREGISTERED, field="customer_uid")
+    charge = key_charge(deps, routing, key, request, target, deps.timing.request_budget)
+    return run(deps, replace(charge, seed=replace(charge.seed, customer_uid_usage="payment")), None)
+
+
+def key_charge(
+    deps: Deps, routing: Routing, key: BillingKey, request: PaymentRequest, target: Target, budget: timedelta
+) -> Charge:
+    request = replace(request, buyer=fill_buyer(request, key))
+    plan = plan_for_key(deps.gateways, routing, key, target, request, deps.clock.now())
+
+    def send(gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
+        secret = open_key(deps, routing, key, attempt.channel_key)
+        return gateway.charge_billing_key(attempt.order_id, request, secret, timeout)
+
+    seed = new_payment(deps, routing.merchant_id, request, plan.environment)
+    return Charge(routing, plan, replace(seed, customer_uid=key.customer_uid), send, budget)
+
+
+def fill_buyer(request: PaymentRequest, key: BillingKey) -> Buyer:
+    """Buyer fields the request leaves out come from the key's customer data (V1 schedule)."""
+    given, stored = request.buyer, key.customer
+    return replace(
+        given,
+        name=given.name or stored.name,
+        email=given.email or stored.email,
+        tel=given.tel or stored.tel,
+        addr=given.addr or stored.addr,
+        postcode=given.postcode or stored.postcode,
+    )
+
+
+def load_routing(deps: Deps, merchant_id: str) -> Routing:
+    routing = deps.store.load(Ref(Routing, (merchant_id,)))
+    if routing is None:
+        raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
+    return routing
+
+
+def new_payment(deps: Deps, merchant_id: str, request: PaymentRequest, environment: Environment) -> Payment:
+    now = deps.clock.now()
+    return Payment(
+        merchant_id=merchant_id,
+        imp_uid=f"imp_{deps.rng.randrange(10**12):012d}",
+        environment=environment,
+        request=request,
+        state=State.CLAIMED,
+        attempts=(),
+        started_at=now,
+        updated_at=now,
+    )
+
+
+def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
+    """Claim, send, and record; on to another channel where the group's failover setting allows it.
+
+    order: as loaded, or None to claim a merchant_uid that is expected to be new. Returns the payment in whatever state
+    it reached; `unknown` is one of them.
+    """
+    ends_at = deps.clock.monotonic() + charge.budget.total_seconds()
+    decision = draw(charge.plan.choices, deps.rng, deps.clock.now())
+    gateway = open_gateway(deps, charge.routing, decision.chosen)
+    payment, order = _claim(deps, _with_attempt(deps, charge, charge.seed, decision), order)
+    while True:
+        started = deps.clock.monotonic()
+        result = _send(charge, gateway, payment.attempt, ends_at - started)
+        took_ms = round((deps.clock.monotonic() - started) * 1000)
+        following = _next_decision(deps, charge, payment, result, ends_at)
+        if following is None:
+            return _finish(deps, charge.routing, payment, order, result, took_ms)
+        closed = _apply(deps, payment, result, took_ms)
+        reopened = replace(closed, state=State.CLAIMED, failed_at=None, fail_reason=None)
+        try:
+            gateway = open_gateway(deps, charge.routing, following.chosen)
+            # The new order id must be on record before it is used: a death here is settled by asking for it.
+            (payment,) = deps.store.commit(_with_attempt(deps, charge, reopened, following))
+        except (Conflict, StoreUnavailable):
+            return _finish(deps, charge.routing, payment, order, result, took_ms)
+
+
+def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
+    try:
+        return charge.send(gateway, attempt, timeout)
+    except Exception as error:
+        log.exception("adapter %s raised", attempt.pg_provider)
+        return Unknown(f"adapter raised {type(error).__name__}")
+
+
+def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decision) -> Payment:
+    chosen = next(c for c in decision.candidates if c.channel_key == decision.chosen)
+    number = len(payment.attempts) + 1
+    now = deps.clock.now()
+    attempt = Attempt(
+        number=number,
+        order_id=f"{payment.imp_uid.replace('_', '')}a{number}",
+        channel_key=chosen.channel_key,
+        pg_provider=chosen.pg_provider,
+        pg_id=chosen.pg_id,
+        started_at=now,
+        decision=decision,
+    )
+    lease = charge.budget + deps.timing.lease_margin
+    return replace(payment, attempts=(*payment.attempts, attempt), updated_at=now, due_at=now + lease)
+
+
+def _claim(deps: Deps, payment: Payment, order: Order | None) -> tuple[Payment, Order]:
+    """Take the merchant_uid for this payment, before anything is sent.
+
+    A merchant_uid is expected to be new; only when it is not, its order is read and the claim tried once more.
+    """
+    uid = payment.request.merchant_uid
+    fresh = order or Order(payment.merchant_id, uid)
+    try:
+        payment, claimed = deps.store.commit(payment, fresh.claim(payment.imp_uid))
+    except Conflict as conflict:
+        if isinstance(conflict.entity, Payment):  # one in a million millions: somebody holds this imp_uid
+            raise TryAgain("잠시 후 다시 시도해 주세요. (please try again)") from None
+        stored = deps.store.load(Ref(Order, (payment.merchant_id, uid)))
+        if stored is None or order is not None:
+            raise TryAgain("같은 주문번호의 다른 요청이 처리 중입니다. (another request is under way)") from None
+        stored.check_free()
+        return _claim(deps, payment, stored)
+    return payment, claimed
+
+
+def _next_decision(
+    deps: Deps, charge: Charge, payment: Payment, result: ChargeResult, ends_at: float
+) -> Decision | None:
+    """The channel to try next, or None if this was the last try."""
+    if not _may_fail_over(charge.plan.failover, result) or ends_at - deps.clock.monotonic() < MIN_ATTEMPT_SECONDS:
+        return None
+    tried = [attempt.channel_key for attempt in payment.attempts]
+    try:
+        return draw(charge.plan.choices.without(tried, zero_allowed=True), deps.rng, deps.clock.now())
+    except NoChannel:
+        return None
+
+
+MIN_ATTEMPT_SECONDS = 8.0
+"""Less than that is not enough for another gateway to answer before the caller is cut off."""
+
+
+def _may_fail_over(failover: Failover, result: ChargeResult) -> bool:
+    if failover is Failover.OFF:
+        return False
+    if isinstance(result, NotSent):
+        return True
+    return failover is Failover.DECLINED and isinstance(result, Declined) and result.reason.elsewhere
+
+
+def _apply(deps: Deps, payment: Payment, result: ChargeResult, took_ms: int) -> Payment:
+    now = deps.clock.now()
+    match result:
+        case Approved() if result.amount == payment.request.amount:
+            return approve(payment, result, now, took_ms)
+        case Approved():
+            text = f"approved {result.amount.amount} {result.amount.currency}, another amount than asked for"
+            return settling.suspended(deps, payment, Unknown(text), took_ms)
+        case Declined():
+            return decline(payment, result, now, took_ms)
+        case NotSent():
+            return fail_unsent(payment, f"결제 요청이 PG사에 전달되지 않았습니다. ({result.detail})", now, took_ms)
+        case Unknown():
+            return settling.suspended(deps, payment, result, took_ms)
+
+
+def _finish(
+    deps: Deps, routing: Routing, payment: Payment, order: Order, result: ChargeResult, took_ms: int
+) -> Payment:
+    final = _apply(deps, payment, result, took_ms)
+    try:
+        return record(deps, routing, final, order)
+    except StoreUnavailable:
+        # The gateway has answered and we cannot write it down. The claim is stored: settlement asks the gateway
+        # again, and until then the merchant is told `ready`.
+        log.exception("result of %s not stored; left to settlement", payment.imp_uid)
+        return suspend(payment, Unknown("result not stored"), deps.clock.now(), deps.clock.now())
+    except Conflict:
+        return _overtaken(deps, routing, payment, result, took_ms)
+
+
+def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: ChargeResult, took_ms: int) -> Payment:
+    """Settlement was faster, which a living claim does not allow: its lease is longer than its budget."""
+    stored, order = deps.store.load(
+        Ref(Payment, (payment.merchant_id, payment.imp_uid)),
+        Ref(Order, (payment.merchant_id, payment.request.merchant_uid)),
+    )
+    if stored is None or order is None:
+        raise TryAgain("결제 결과를 확인하고 있습니다. 잠시 후 조회해 주세요. (being confirmed)")
+    if stored.state in (State.CLAIMED, State.UNKNOWN):
+        return record(deps, routing, _apply(deps, stored, result, took_ms), order)
+    if stored.state is State.FAILED and isinstance(result, Approved):
+        alarm("approved by the gateway after it was settled as failed: void it", stored)
+    return stored

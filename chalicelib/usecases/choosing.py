@@ -1,0 +1,193 @@
+"""Which channels a request may go to: from what it names to a `Choices` that can be drawn from.
+
+Source: PortOne's routing guide, rules R1-R7 and P1-P9; docs/adr/0003 for what it leaves open.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.domain.channels import Channel, Environment
+from chalicelib.domain.charging import Card, Operation, PaymentRequest
+from chalicelib.domain.errors import NotFound, Refused
+from chalicelib.domain.groups import ChannelGroup, Failover, GroupEntry
+from chalicelib.domain.keys import BillingKey
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.routing import Candidate, Choices, Exclusion
+from chalicelib.ports import Gateways
+
+Objections = Callable[[Channel], tuple[str, ...]]
+"""Why a channel cannot take the request at hand; empty if it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request names: a group, a channel, V1's `pg`, or nothing."""
+
+    group_id: str | None = None
+    channel_key: str | None = None
+    pg: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """group None = a channel was named outright. pin: the one channel that may be used."""
+
+    environment: Environment
+    group: ChannelGroup | None
+    pin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a payment may go, and when another channel may be tried."""
+
+    environment: Environment
+    choices: Choices
+    failover: Failover
+
+
+def resolve(routing: Routing, target: Target) -> Resolved:
+    """Find what the request names, or the merchant's default. Raises Refused (HTTP 200, code 1) if it is not there."""
+    if target.group_id:
+        return _group(routing, target.group_id, target.channel_key)
+    if target.channel_key:
+        return _channel(routing, target.channel_key)
+    if target.pg and (channel := _by_pg(routing, target.pg)):
+        return Resolved(channel.environment, None, channel.channel_key)
+    default = routing.default_target
+    if default is None:
+        raise Refused(
+            "결제에 사용할 채널 그룹이나 채널을 지정해 주세요: channelGroupId, channel_key (no channel or group named)",
+            field="channelGroupId",
+        )
+    return _group(routing, default, None) if default in routing.groups else _channel(routing, default)
+
+
+def _by_pg(routing: Routing, pg: str) -> Channel | None:
+    """V1: an unknown `pg` silently means the default; a known one is looked up where the default lives."""
+    default = routing.default_target or ""
+    home = routing.groups.get(default) or routing.channels.get(default)
+    return routing.find_by_pg(pg, home.environment if home else None)
+
+
+def _group(routing: Routing, group_id: str, channel_key: str | None) -> Resolved:
+    try:
+        group = routing.group(group_id)
+    except NotFound as error:
+        raise Refused(error.message, field="channelGroupId") from None
+    return Resolved(group.environment, group, channel_key)
+
+
+def _channel(routing: Routing, channel_key: str) -> Resolved:
+    try:
+        channel = routing.channel(channel_key)
+    except NotFound as error:
+        raise Refused(error.message, field="channel_key") from None
+    return Resolved(channel.environment, None, channel_key)
+
+
+def plan_for_card(
+    gateways: Gateways, routing: Routing, target: Target, request: PaymentRequest, card: Card, now: datetime
+) -> Plan:
+    """Choices for a one-time charge with card data."""
+    found = resolve(routing, target)
+
+    def objections(channel: Channel) -> tuple[str, ...]:
+        spec = gateways.spec(channel.pg_provider)
+        return spec.objections(Operation.CHARGE_CARD, request) + spec.card_objections(card)
+
+    if found.group is None:
+        return _direct(routing, found, objections)
+    return _from_group(routing, found.group, found.pin, objections, now, zero_allowed=False)
+
+
+def plan_for_key(
+    gateways: Gateways, routing: Routing, key: BillingKey, target: Target, request: PaymentRequest, now: datetime
+) -> Plan:
+    """Choices for a charge on a stored key: the group it was issued with, as it stands now (rules P1-P9)."""
+
+    def objections(channel: Channel) -> tuple[str, ...]:
+        return gateways.spec(channel.pg_provider).objections(Operation.CHARGE_BILLING_KEY, request)
+
+    pin = target.channel_key
+    if key.group_id is None:
+        only = key.first.channel_key
+        if pin not in (None, only):
+            raise Refused(
+                "channel_key: 이 빌링키가 발급된 채널이 아닙니다. (not this key's channel)", field="channel_key"
+            )
+        return _direct(routing, Resolved(key.environment, None, only), objections)
+    if target.group_id not in (None, key.group_id):
+        raise Refused(
+            "channelGroupId: 이 슈퍼 빌링키가 발급된 그룹이 아닙니다. (not this key's group)", field="channelGroupId"
+        )
+    group = routing.groups.get(key.group_id)
+    if group is None:
+        raise Refused("슈퍼 빌링키의 채널 그룹이 삭제되어 결제할 수 없습니다. (the key's channel group was deleted)")
+    return _from_group(routing, group, pin, objections, now, zero_allowed=True, key=key)
+
+
+def _direct(routing: Routing, found: Resolved, objections: Objections) -> Plan:
+    channel = routing.channels.get(found.pin or "")
+    if channel is None:
+        raise Refused("이 빌링키의 채널이 삭제되어 결제할 수 없습니다. (the key's channel was deleted)")
+    if texts := objections(channel):
+        raise Refused(texts[0])
+    choices = Choices((_candidate(channel, 100),), fixed_mode="direct")
+    return Plan(found.environment, choices, Failover.OFF)
+
+
+def _from_group(
+    routing: Routing,
+    group: ChannelGroup,
+    pin: str | None,
+    objections: Objections,
+    now: datetime,
+    *,
+    zero_allowed: bool,
+    key: BillingKey | None = None,
+) -> Plan:
+    version = group.at(now)
+    candidates: list[Candidate] = []
+    exclusions: list[Exclusion] = []
+    for entry in version.entries:
+        excluded = _exclusion(routing.channels[entry.channel_key], entry, objections, key)
+        if excluded:
+            exclusions.append(excluded)
+        else:
+            candidates.append(_candidate(routing.channels[entry.channel_key], entry.weight))
+    if pin:
+        return Plan(group.environment, _pinned(group, version.number, pin, candidates, exclusions), Failover.OFF)
+    choices = Choices(tuple(candidates), tuple(exclusions), zero_allowed, group.group_id, version.number)
+    return Plan(group.environment, choices, version.failover)
+
+
+def _exclusion(channel: Channel, entry: GroupEntry, objections: Objections, key: BillingKey | None) -> Exclusion | None:
+    def out(code: str, message: str) -> Exclusion:
+        return Exclusion(channel.channel_key, channel.pg_provider, code, message)
+
+    if not entry.enabled:
+        return out("disabled", "비활성화된 채널입니다. (disabled)")
+    if key and channel.channel_key not in key.channels:
+        return out("no_key", "이 채널에 발급된 빌링키가 없습니다. (no billing key at this channel)")
+    if texts := objections(channel):
+        return out("constraint", " ".join(texts))
+    return None
+
+
+def _pinned(
+    group: ChannelGroup, number: int, pin: str, candidates: list[Candidate], exclusions: list[Exclusion]
+) -> Choices:
+    """A pin is charged whatever its weight, also at 0 %; any other hindrance is an error that says which."""
+    for candidate in candidates:
+        if candidate.channel_key == pin:
+            return Choices((candidate,), (), False, group.group_id, number, "pinned")
+    for excluded in exclusions:
+        if excluded.channel_key == pin:
+            raise Refused(f"channel_key: {excluded.pg_provider}: {excluded.message}", field="channel_key")
+    raise Refused("channel_key: 채널 그룹에 없는 채널입니다. (channel is not in the group)", field="channel_key")
+
+
+def _candidate(channel: Channel, weight: int) -> Candidate:
+    return Candidate(channel.channel_key, channel.pg_provider, channel.pg_id, weight)

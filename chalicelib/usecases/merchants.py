@@ -1,0 +1,147 @@
+"""Setting up a merchant: its number, API key, admin token, data key and webhook secret."""
+
+import base64
+import secrets
+from dataclasses import dataclass, replace
+
+from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys, merchant_of
+from chalicelib.domain.errors import InvalidRequest, Unauthorized
+from chalicelib.domain.merchants import Routing, WebhookSettings
+from chalicelib.ports import Conflict, Deps, Ref, Sealer, Store
+from chalicelib.usecases.charges import load_routing
+from chalicelib.usecases.notifying import webhook_context
+from chalicelib.usecases.tokens import hash_secret
+
+CREATE_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NewMerchant:
+    """Shown once; only hashes are kept. user_code is the merchant's public id (`IMP.init`)."""
+
+    user_code: str
+    imp_key: str
+    imp_secret: str
+    admin_token: str
+    webhook_secret: str
+
+
+def create(deps: Deps, name: str) -> NewMerchant:
+    for _ in range(CREATE_TRIES):
+        imp_key = f"{secrets.randbelow(10**16):016d}"
+        merchant = NewMerchant(
+            user_code=merchant_of(imp_key),
+            imp_key=imp_key,
+            imp_secret=secrets.token_hex(40),
+            admin_token=f"admin_{secrets.token_urlsafe(32)}",
+            webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        )
+        try:
+            _store(deps, merchant, name)
+        except Conflict:  # the number is taken
+            continue
+        return merchant
+    raise RuntimeError("no free merchant number found")
+
+
+def _store(deps: Deps, merchant: NewMerchant, name: str) -> None:
+    merchant_id = merchant.user_code
+    data_key = deps.sealer.new_data_key(merchant_id)
+    sealed = deps.sealer.seal(data_key, webhook_context(merchant_id), {"secret": merchant.webhook_secret})
+    deps.store.commit(
+        Routing(merchant_id, data_key, WebhookSettings(sealed)),
+        ApiKey(merchant.imp_key, merchant_id, hash_secret(merchant.imp_secret)),
+        AdminToken(hash_secret(merchant.admin_token), merchant_id, name),
+    )
+
+
+def check_admin(deps: Deps, token: str) -> AdminToken:
+    """Who an admin token belongs to. Raises Unauthorized."""
+    found = deps.store.load(Ref(AdminToken, (hash_secret(token),)))
+    if found is None:
+        raise Unauthorized("유효하지 않은 관리자 토큰입니다. (invalid admin token)")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    default: str | None
+    live_webhook_url: str | None
+    test_webhook_url: str | None
+    webhook_content_type: str
+
+
+def settings(deps: Deps, merchant_id: str) -> Settings:
+    return _settings_of(load_routing(deps, merchant_id))
+
+
+def _settings_of(routing: Routing) -> Settings:
+    hooks = routing.webhooks
+    return Settings(routing.default_target, hooks.live_url, hooks.test_url, hooks.content_type)
+
+
+def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
+    """Replace the merchant's defaults. Raises InvalidRequest for a target or a URL that does not serve."""
+    routing = load_routing(deps, admin.merchant_id)
+    if wanted.default and wanted.default not in routing.groups and wanted.default not in routing.channels:
+        raise InvalidRequest("default", "default: 존재하지 않는 채널 그룹 또는 채널입니다. (unknown group or channel)")
+    for name, url, live in (
+        ("live_webhook_url", wanted.live_webhook_url, True),
+        ("test_webhook_url", wanted.test_webhook_url, False),
+    ):
+        if url and (reason := deps.sender.refuse_url(url, live=live)):
+            raise InvalidRequest(name, f"{name}: {reason}")
+    hooks = replace(
+        routing.webhooks,
+        live_url=wanted.live_webhook_url or None,
+        test_url=wanted.test_webhook_url or None,
+        content_type=wanted.webhook_content_type,
+    )
+    changed = replace(routing, default_target=wanted.default or None, webhooks=hooks)
+    commit_change(deps, admin, changed, "settings", "settings.saved", _shown(_settings_of(routing)), _shown(wanted))
+    return _settings_of(changed)
+
+
+def _shown(value: Settings) -> dict[str, object]:
+    return {name: getattr(value, name) for name in Settings.__slots__}
+
+
+def commit_change(
+    deps: Deps,
+    admin: AdminToken,
+    routing: Routing,
+    subject: str,
+    action: str,
+    before: dict[str, object] | None,
+    after: dict[str, object] | None,
+    *others: object,
+) -> None:
+    """Store a changed configuration and the audit entry about it in one write. Raises Conflict if overtaken."""
+    now = deps.clock.now()
+    entry = Audit(
+        merchant_id=routing.merchant_id,
+        subject=subject,
+        audit_id=f"{now.timestamp():017.6f}-{deps.rng.getrandbits(32):08x}",
+        action=action,
+        at=now,
+        by=admin.name,
+        before=before,
+        after=after,
+    )
+    deps.store.commit(routing, entry, *others)
+
+
+def load_signing_keys(store: Store, sealer: Sealer) -> list[bytes]:
+    """The keys that sign access tokens, oldest first; made at the first use."""
+    stored = store.load(Ref(SigningKeys, ()))
+    if stored is None:
+        data_key = sealer.new_data_key("system")
+        sealed = sealer.seal(data_key, ("signing_keys",), {"0": secrets.token_hex(32)})
+        try:
+            (stored,) = store.commit(SigningKeys(sealed, data_key))
+        except Conflict:
+            stored = store.load(Ref(SigningKeys, ()))
+    if stored is None:
+        raise RuntimeError("signing keys vanished")
+    opened = sealer.open(stored.data_key, ("signing_keys",), stored.sealed)
+    return [bytes.fromhex(opened[name]) for name in sorted(opened, key=int)]

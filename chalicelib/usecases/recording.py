@@ -1,0 +1,105 @@
+"""Writing down what became of a payment: one write that also frees its order and queues its webhooks."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.notices import Notice
+from chalicelib.domain.orders import Order, Schedule
+from chalicelib.domain.payments import Payment, State
+from chalicelib.ports import Deps, QueueUnavailable, Task, TaskKind
+
+log = logging.getLogger(__name__)
+
+ENQUEUE_MARGIN = timedelta(minutes=2)
+"""The sweep may be a minute old and the index may trail: what falls into this gap is handed over at once."""
+
+
+def record(
+    deps: Deps, routing: Routing, payment: Payment, order: Order | None, *, tell_failure: bool = False
+) -> Payment:
+    """Store a payment's new state, with its order if that changes, and the notices it calls for.
+
+    order: as loaded; needed when the payment has failed or is a reserved one. tell_failure: the merchant was told
+    `ready` before, so that a failure has to be reported too. Raises Conflict, StoreUnavailable.
+    """
+    now = deps.clock.now()
+    changes: list[object] = [payment]
+    if order is not None and (moved := _order_after(order, payment)) != order:
+        changes.append(moved)
+    notices = []
+    if payment.state is State.PAID or (payment.state is State.FAILED and (payment.scheduled or tell_failure)):
+        notices = notices_for(deps, routing, payment, payment.v1_status)
+    stored: Payment = deps.store.commit(*changes, *notices)[0]
+    hand_over(deps, [*map(notice_task, notices), *_payment_tasks(stored)], now)
+    return stored
+
+
+def _order_after(order: Order, payment: Payment) -> Order:
+    if payment.state is State.FAILED:
+        order = order.release()
+    if payment.scheduled and order.schedule and payment.state in (State.PAID, State.FAILED):
+        order = replace(order, schedule=_schedule_after(order.schedule, payment))
+    return order
+
+
+def _schedule_after(schedule: Schedule, payment: Payment) -> Schedule:
+    channel = payment.channel
+    return replace(
+        schedule,
+        payment_status=payment.v1_status,
+        fail_reason=payment.fail_reason,
+        pg_provider=channel.pg_provider if channel else None,
+        pg_id=channel.pg_id if channel else None,
+    )
+
+
+def notices_for(
+    deps: Deps, routing: Routing, payment: Payment, status: str, cancellation_id: str | None = None
+) -> list[Notice]:
+    """One notice per receiver: the payment's own notice_url, else the merchant's setting for its environment."""
+    default = routing.webhooks.url(payment.environment)
+    urls = payment.request.notice_urls or ((default,) if default else ())
+    now = deps.clock.now()
+    return [
+        Notice(
+            merchant_id=payment.merchant_id,
+            notice_id=f"wh_{deps.rng.getrandbits(96):024x}",
+            url=url,
+            environment=payment.environment,
+            imp_uid=payment.imp_uid,
+            merchant_uid=payment.request.merchant_uid,
+            status=status,
+            created_at=now,
+            cancellation_id=cancellation_id,
+            due_at=now,
+        )
+        for url in urls
+    ]
+
+
+def notice_task(notice: Notice) -> Task:
+    return Task(TaskKind.NOTICE, (notice.merchant_id, notice.notice_id), notice.due_at or notice.created_at)
+
+
+def _payment_tasks(payment: Payment) -> list[Task]:
+    if payment.state is State.UNKNOWN and payment.due_at:
+        return [Task(TaskKind.PAYMENT, (payment.merchant_id, payment.imp_uid), payment.due_at)]
+    return []
+
+
+def hand_over(deps: Deps, tasks: list[Task], now: datetime) -> None:
+    """Queue what is due before the sweep would surely see it. If the queue is down, the sweep finds it later."""
+    near = [task for task in tasks if task.due_at <= now + deps.timing.horizon + ENQUEUE_MARGIN]
+    if not near:
+        return
+    try:
+        deps.queue.put(near, now)
+    except QueueUnavailable:
+        log.warning("queue unavailable; %d tasks left to the sweep", len(near))
+
+
+def alarm(what: str, payment: Payment) -> None:
+    """Call for a person: the log line becomes the NeedsAPerson metric (infra/template.yaml)."""
+    log.error("needs a person: %s", what, extra={"needs_a_person": True, "imp_uid": payment.imp_uid})

@@ -1,0 +1,89 @@
+"""The minute rule: find what is due, or soon will be, and hand it to the queues to be started at its second.
+
+Each run covers what lies between the watermark of the run before and now + horizon, plus everything overdue: items
+whose message was lost, and claims whose owner died. Handing something over twice is harmless, since the work claims
+before it acts; so the watermark may be written last, and a run that dies is simply repeated.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from chalicelib.domain.timer import Watermark
+from chalicelib.ports import Conflict, Deps, DueItem, Ref, Task, TaskKind
+from chalicelib.usecases import notifying, schedules, settling
+
+log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(minutes=2)
+"""How far a run looks back behind the watermark: the index may trail the table."""
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    handed_over: int
+
+
+def sweep(deps: Deps, shards: Iterable[int]) -> Sweep:
+    """One run over all shards. Costs grow with what is due, never with what is stored."""
+    now = deps.clock.now()
+    watermark = deps.store.load(Ref(Watermark, ())) or Watermark(None)
+    until = now + deps.timing.horizon
+    ahead_from = watermark.swept_until - OVERLAP if watermark.swept_until else None
+    count = 0
+    for shard in shards:
+        overdue = deps.store.due(shard, None, now - deps.timing.overdue_after)
+        ahead = deps.store.due(shard, max(ahead_from, now) if ahead_from else None, until)
+        for batch in _batched(_tasks([*overdue], ahead)):
+            deps.queue.put(batch, now)
+            count += len(batch)
+    try:
+        deps.store.commit(replace(watermark, swept_until=until))
+    except Conflict:
+        log.info("another sweep ran at the same time")
+    return Sweep(count)
+
+
+def _tasks(overdue: list[DueItem], ahead: Iterable[DueItem]) -> Iterator[Task]:
+    seen = set()
+    for item in (*overdue, *ahead):
+        task = Task(TaskKind(item.kind), item.parts, item.due_at)
+        if task not in seen:
+            seen.add(task)
+            yield task
+
+
+def _batched(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+    batch: list[Task] = []
+    for task in tasks:
+        batch.append(task)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def work(deps: Deps, task: Task) -> None:
+    """Do one task that a queue delivered. Raises if it has to be delivered again."""
+    match task.kind:
+        case TaskKind.SCHEDULE:
+            schedules.run_due(deps, *task.parts)
+        case TaskKind.PAYMENT:
+            _wait(deps, task)
+            settling.settle(deps, *task.parts)
+        case TaskKind.NOTICE:
+            _wait(deps, task)
+            notifying.deliver(deps, *task.parts)
+        case TaskKind.BOOKING:
+            _wait(deps, task)
+            schedules.abort_booking(deps, *task.parts)
+
+
+def _wait(deps: Deps, task: Task) -> None:
+    """Queues delay in whole seconds, rounded down: wait out the fraction."""
+    ahead = (task.due_at - deps.clock.now()).total_seconds()
+    if 0 < ahead <= schedules.EARLY.total_seconds():
+        deps.clock.sleep(ahead)
