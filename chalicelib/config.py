@@ -23,7 +23,6 @@ class Settings:
     gateway_urls: Mapping[str, str] = field(default_factory=dict)
     recovery_scale: float = 1.0
     allow_loopback: bool = False
-    log_level: str = "INFO"
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -39,11 +38,14 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         gateway_urls=_gateway_urls(env.get("GATEWAY_URLS", "")),
         recovery_scale=_scale(env.get("RECOVERY_SCALE", "1")),
         allow_loopback=env.get("ALLOW_LOOPBACK") == "1",
-        log_level=env.get("LOG_LEVEL", "INFO"),
     )
     if live and (settings.gateway_urls or settings.recovery_scale != 1.0 or settings.allow_loopback):
         raise ConfigError("GATEWAY_URLS, RECOVERY_SCALE and ALLOW_LOOPBACK are refused where LIVE=1")
     return settings
+
+
+def log_level() -> str:
+    return os.environ.get("LOG_LEVEL", "INFO")
 
 
 def queue_name(variable: str) -> str:

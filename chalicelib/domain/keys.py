@@ -50,6 +50,8 @@ class BillingKey:
     failed: tuple[FailedChannel, ...] = ()
     customer_id: str | None = None
     customer: Buyer = field(default_factory=Buyer)
+    issued_by_default: bool = False
+    """The request named neither group nor channel: its client may know ordinary keys only."""
     version: int = 0
 
     @property

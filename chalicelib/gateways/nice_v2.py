@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
@@ -152,8 +152,8 @@ class Adapter:
         reply = self._send("POST", path, "delete_billing_key", timeout, body)
         if not isinstance(reply, Reply):
             return reply
-        expired = _parse(_Bid, reply)
-        if expired and expired.code in {"0000", "F101"} and expired.bid == bid:
+        expired = _success(_Bid, reply, "0000", "F101")
+        if expired and expired.bid == bid:
             return KeyDeleted()
         refusal = _refusal(reply)
         if isinstance(refusal, Declined) and refusal.code in KEY_GONE_CODES:
@@ -170,8 +170,8 @@ class Adapter:
         reply = self._send("POST", "/v1/subscribe/regist", "issue_billing_key", timeout, self._sign(body, order_id))
         if not isinstance(reply, Reply):
             return reply
-        issued = _parse(_Bid, reply)
-        if issued is None or issued.code not in {"0000", "F100"}:
+        issued = _success(_Bid, reply, "0000", "F100")
+        if issued is None:
             return _refusal(reply)
         if not issued.bid or issued.order_id != order_id:
             return Unknown("the reply is not about this order")
@@ -186,8 +186,8 @@ class Adapter:
         reply = self._send("POST", path, "charge", timeout, body)
         if not isinstance(reply, Reply):
             return reply
-        payment = _parse(_Payment, reply)
-        if payment is None or payment.code not in {"0000", "3001"}:
+        payment = _success(_Payment, reply, "0000", "3001")
+        if payment is None:
             return _refusal(reply)
         doubt = self._doubt(payment, order_id)
         if doubt or payment.status != "paid":
@@ -207,21 +207,20 @@ class Adapter:
         if not isinstance(reply, Reply):
             return reply
         payment = _parse(_Payment, reply)
-        if payment is None or payment.code != "0000":
+        if payment is None:
             return _not_found(reply)
         doubt = self._doubt(payment, order_id)
         if doubt:
             return Unknown(doubt)
-        if payment.status in TAKEN_STATUSES:
+        if payment.status in TAKEN_STATUSES and payment.code == "0000":
             return self._approved(payment)
         if payment.status in FAILED_STATUSES:
-            message = quote_text(payment.message or payment.status)
-            return Declined(_issuer_reason(message), payment.status, message)
-        return Unknown(f"status {quote_text(payment.status, 30)}")
+            return _failed(payment)
+        return Unknown(f"status {quote_text(payment.status, 30)}", payment.code)
 
     def _cancelled(self, reply: Reply, request: CancelRequest) -> CancelResult:
-        payment = _parse(_Payment, reply)
-        if payment is None or payment.code not in {"0000", "2001", "2211"}:
+        payment = _success(_Payment, reply, "0000", "2001", "2211")
+        if payment is None:
             return _refusal(reply)
         doubt = self._doubt(payment, payment.order_id)
         about_ours = payment.tid == request.gateway_ref if request.gateway_ref else payment.order_id == request.order_id
@@ -339,7 +338,7 @@ def _card_text(card: Card) -> str:
 
 
 def _encrypt(text: str, secret_key: str) -> str:
-    """encMode A2: AES-256-CBC under the whole secret key, its first half as the first block's mask, hex.
+    """AES-256-CBC (encMode A2) under the whole secret key, its first half as the first block's mask, hex.
 
     The mask is the same every time. NICE prescribes it so; it hides the text, not that two texts begin alike.
     """
@@ -449,6 +448,11 @@ def _parse(model: type[W], reply: Reply) -> W | None:
         return None
 
 
+def _success(model: type[W], reply: Reply, *codes: str) -> W | None:
+    result = _parse(model, reply)
+    return result if reply.status == 200 and isinstance(result, _Result) and result.code in codes else None
+
+
 def _refusal(reply: Reply) -> Declined | Unknown:
     """What an answer other than success means: no only with a code that is known to mean no."""
     result = _parse(_Result, reply)
@@ -470,6 +474,13 @@ def _not_found(reply: Reply) -> NotFound | Unknown:
     if refusal.code in NOT_FOUND_CODES:
         return NotFound()
     return Unknown("the query was refused", refusal.code) if isinstance(refusal, Declined) else refusal
+
+
+def _failed(payment: _Payment) -> Declined:
+    """The books say that the charge failed. Whether they also say why is not documented."""
+    message = quote_text(payment.message or payment.status)
+    reason = DECLINES.get(payment.code, R.ISSUER_DECLINED)
+    return Declined(_issuer_reason(message) if reason is R.ISSUER_DECLINED else reason, payment.code, message)
 
 
 def _before_charge(result: Declined | NotSent | Unknown) -> Declined | NotSent | Unknown:
@@ -532,7 +543,7 @@ HINTS = MappingProxyType(
 
 
 def _codes(listing: str) -> frozenset[str]:
-    """ "U101-U104 U304" -> the single codes."""
+    """All codes of a list such as: U101-U104 U304."""
     found = set()
     for item in listing.split():
         first, _, last = item.partition("-")
@@ -587,8 +598,8 @@ UNKNOWN_CODES = (
     | _codes("A127 P015 U112 U114 A225 2156 2201")
     # cancelled before, by us or by another: the books tell
     | _codes("2012 2013 2015 U122")
-    # inner codes of success, where another success was asked for
-    | _codes("3001 4000 4100 4110 2001 2211 F100 F101 F200")
+    # success, but of something else than was asked for, or without what belongs to it
+    | _codes("0000 3001 4000 4100 4110 2001 2211 F100 F101 F200")
 )
 
 # NICE's two digits -> clearing-house code. [recalled]: 11 Citi, 13 Suhyup, 21 Gwangju, 22 Jeonbuk, 23 Jeju.

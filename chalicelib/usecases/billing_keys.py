@@ -50,6 +50,8 @@ class Issue:
     target: Target
     customer_id: str | None = None
     customer: Buyer = field(default_factory=Buyer)
+    timeout: float = 25.0
+    """Seconds that asking the gateways may take; all are asked at the same time."""
 
 
 def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
@@ -105,7 +107,7 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
     request = IssueRequest(order_id, wanted.customer_uid, wanted.customer_id, wanted.customer)
     gateway = open_gateway(deps, routing, channel.channel_key)
     try:
-        return gateway.issue_billing_key(request, wanted.card, deps.timing.request_budget.total_seconds())
+        return gateway.issue_billing_key(request, wanted.card, wanted.timeout)
     except Exception as error:
         log.exception("adapter %s raised", channel.pg_provider)
         return Unknown(f"adapter raised {type(error).__name__}")
@@ -142,6 +144,7 @@ def _assemble(
         failed=tuple(failed),
         customer_id=wanted.customer_id,
         customer=wanted.customer,
+        issued_by_default=wanted.target == Target(),
     )
 
 

@@ -2,11 +2,12 @@
 
 import logging
 from dataclasses import dataclass
+from decimal import Decimal
 
 from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, Unknown
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
-from chalicelib.domain.money import Money
+from chalicelib.domain.money import Money, parse_money
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Cancellation, CancelState, Payment, State, claim_cancel
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
@@ -22,15 +23,18 @@ CLAIM_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """amount None = all that is left. checksum: the caller's view of what is left; a mismatch cancels nothing."""
+    """amount, checksum, tax_free, vat: major units of the payment's currency, as the caller sent them.
+
+    amount None or 0 = all that is left. checksum: the caller's view of what is left; a mismatch cancels nothing.
+    """
 
     imp_uid: str | None = None
     merchant_uid: str | None = None
-    amount: Money | None = None
-    checksum: Money | None = None
+    amount: Decimal | None = None
+    checksum: Decimal | None = None
     reason: str | None = None
-    tax_free: int = 0
-    vat: int | None = None
+    tax_free: Decimal | None = None
+    vat_amount: Decimal | None = None
     refund_holder: str | None = None
     refund_bank: str | None = None
     refund_account: str | None = None
@@ -72,7 +76,7 @@ def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
 def _check(payment: Payment, wanted: Cancel) -> None:
     if payment.state in (State.CLAIMED, State.UNKNOWN):
         raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
-    if wanted.checksum is not None and wanted.checksum != payment.balance:
+    if wanted.checksum is not None and _money(payment, wanted, "checksum") != payment.balance:
         raise Refused(
             f"checksum: 취소 가능한 잔액({payment.balance.to_decimal()})과 다릅니다. (differs from what is left)",
             field="checksum",
@@ -97,21 +101,28 @@ def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cance
 
 
 def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
-    amount = wanted.amount if wanted.amount and wanted.amount.amount else payment.balance
+    amount = _money(payment, wanted, "amount")
+    tax_free = _money(payment, wanted, "tax_free")
+    vat = _money(payment, wanted, "vat_amount")
     return Cancellation(
         cancel_id=f"{payment.imp_uid.replace('_', '')}c{len(payment.cancels) + 1}",
-        amount=amount,
+        amount=amount if amount and amount.amount else payment.balance,
         reason=wanted.reason or "취소 요청",
         state=CancelState.CLAIMED,
         requested_at=deps.clock.now(),
         notify=wanted.notify,
-        tax_free=wanted.tax_free,
-        vat=wanted.vat,
+        tax_free=tax_free.amount if tax_free else 0,
+        vat=vat.amount if vat else None,
         refund_holder=wanted.refund_holder,
         refund_bank=wanted.refund_bank,
         refund_account=wanted.refund_account,
         refund_tel=wanted.refund_tel,
     )
+
+
+def _money(payment: Payment, wanted: Cancel, name: str) -> Money | None:
+    value = getattr(wanted, name)
+    return None if value is None else parse_money(value, payment.request.amount.currency, name)
 
 
 def _send(gateway: Gateway, payment: Payment, entry: Cancellation) -> CancelResult:

@@ -98,11 +98,19 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
         content_type=wanted.webhook_content_type,
     )
     changed = replace(routing, default_target=wanted.default or None, webhooks=hooks)
-    commit_change(deps, admin, changed, "settings", "settings.saved", _shown(_settings_of(routing)), _shown(wanted))
+    commit_change(
+        deps,
+        admin,
+        changed,
+        "settings",
+        "settings.saved",
+        shown_settings(_settings_of(routing)),
+        shown_settings(wanted),
+    )
     return _settings_of(changed)
 
 
-def _shown(value: Settings) -> dict[str, object]:
+def shown_settings(value: Settings) -> dict[str, object]:
     return {name: getattr(value, name) for name in Settings.__slots__}
 
 

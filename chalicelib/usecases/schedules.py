@@ -41,7 +41,7 @@ def book(
 
     Round trips: one read, and one write per fifty entries.
     """
-    _check_entries(entries)
+    check_entries(entries)
     key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
     if key is None or routing is None:
         raise Refused(
@@ -72,7 +72,8 @@ def book(
     return booked
 
 
-def _check_entries(entries: Sequence[Entry]) -> None:
+def check_entries(entries: Sequence[Entry]) -> None:
+    """What can be said before anything is read. Raises InvalidRequest."""
     if not 1 <= len(entries) <= MAX_ENTRIES:
         raise InvalidRequest("schedules", f"schedules: 1건 이상 {MAX_ENTRIES}건 이하여야 합니다. (1 to {MAX_ENTRIES})")
     seen: set[str] = set()

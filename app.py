@@ -1,0 +1,33 @@
+"""Every entry point of the service, and nothing else."""
+
+from typing import Any
+
+from chalice.app import Chalice, Rate
+
+from chalicelib import config, observability
+from chalicelib.api import admin, auth, payments, subscribe, tasks
+
+app = Chalice(app_name="smart-routing", configure_logs=False)
+observability.install(config.log_level())
+app.register_blueprint(auth.bp)
+app.register_blueprint(payments.bp)
+app.register_blueprint(subscribe.bp)
+app.register_blueprint(admin.bp)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def sweep(event: Any) -> None:  # noqa: ARG001 - Chalice hands it over
+    """Hand over what is due within the horizon."""
+    tasks.sweep()
+
+
+@app.on_sqs_message(queue=config.queue_name("PAYMENTS_QUEUE_URL"), batch_size=1)
+def run_payments(event: Any) -> dict[str, Any]:
+    """Reserved payments and settlement. One message each, so that no charge waits behind a slow one."""
+    return tasks.work(event)
+
+
+@app.on_sqs_message(queue=config.queue_name("NOTICES_QUEUE_URL"), batch_size=1)
+def deliver_notices(event: Any) -> dict[str, Any]:
+    """Webhooks. One message each, so that no receiver waits behind a slow one."""
+    return tasks.work(event)

@@ -1,0 +1,158 @@
+"""/admin: channels, channel groups, defaults, and how a payment was routed. Bearer token, plain JSON."""
+
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.api import schemas
+from chalicelib.api.endpoints import ANY_TYPE, Answer, Call, admin
+from chalicelib.api.views import routing_view, seconds
+from chalicelib.domain.accounts import AdminToken, Audit
+from chalicelib.domain.errors import InvalidRequest, Unauthorized
+from chalicelib.domain.groups import ChannelGroup
+from chalicelib.usecases import channels, groups, lookups, merchants
+from chalicelib.usecases.charges import load_routing
+
+bp = Blueprint(__name__)
+
+
+def _admin(call: Call) -> AdminToken:
+    if call.admin is None:
+        raise Unauthorized("관리자 토큰이 필요합니다. (admin token required)")
+    return call.admin
+
+
+@bp.route("/admin/channels", methods=["POST"], content_types=ANY_TYPE)
+@admin(bp)
+def create_channel(call: Call) -> Answer:
+    body = schemas.parse(schemas.ChannelBody, call.body)
+    wanted = channels.NewChannel(body.name, body.pg_provider, body.pg_id, body.environment, body.credentials)
+    return Answer(channels.shown(channels.create(call.deps, _admin(call), wanted)), status=201)
+
+
+@bp.route("/admin/channels", methods=["GET"])
+@admin(bp)
+def list_channels(call: Call) -> Answer:
+    routing = load_routing(call.deps, call.merchant_id)
+    return Answer([channels.shown(channel) for channel in routing.channels.values()])
+
+
+@bp.route("/admin/channels/{channel_key}", methods=["GET"])
+@admin(bp)
+def get_channel(call: Call) -> Answer:
+    routing = load_routing(call.deps, call.merchant_id)
+    return Answer(channels.shown(routing.channel(call.path["channel_key"])))
+
+
+@bp.route("/admin/channels/{channel_key}", methods=["DELETE"], content_types=ANY_TYPE)
+@admin(bp)
+def delete_channel(call: Call) -> Answer:
+    channel = load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
+    channels.delete(call.deps, _admin(call), channel.channel_key)
+    return Answer(channels.shown(channel))
+
+
+@bp.route("/admin/channel-groups", methods=["POST"], content_types=ANY_TYPE)
+@admin(bp)
+def create_group(call: Call) -> Answer:
+    body = schemas.parse(schemas.GroupBody, call.body)
+    if body.environment is None:
+        raise InvalidRequest("environment", "environment: 필수 값입니다: live, test (required)")
+    group = groups.create(call.deps, _admin(call), body.environment, _content(body))
+    return Answer(_shown(call, group), status=201)
+
+
+@bp.route("/admin/channel-groups", methods=["GET"])
+@admin(bp)
+def list_groups(call: Call) -> Answer:
+    routing = load_routing(call.deps, call.merchant_id)
+    return Answer([_shown(call, group) for group in routing.groups.values()])
+
+
+@bp.route("/admin/channel-groups/{group_id}", methods=["GET"])
+@admin(bp)
+def get_group(call: Call) -> Answer:
+    routing = load_routing(call.deps, call.merchant_id)
+    return Answer(_shown(call, routing.group(call.path["group_id"])))
+
+
+@bp.route("/admin/channel-groups/{group_id}", methods=["PUT"], content_types=ANY_TYPE)
+@admin(bp)
+def update_group(call: Call) -> Answer:
+    body = schemas.parse(schemas.GroupBody, call.body)
+    group_id = call.path["group_id"]
+    kept = load_routing(call.deps, call.merchant_id).group(group_id)
+    if body.environment not in (None, kept.environment):
+        raise InvalidRequest("environment", "environment: 그룹의 환경은 바꿀 수 없습니다. (cannot be changed)")
+    group = groups.update(call.deps, _admin(call), group_id, _content(body))
+    answer = _shown(call, group)
+    if body.begin_at is None and group.reserved:
+        answer["message"] = "저장되었습니다. 예약된 변경은 그대로 유지됩니다. (saved; the reserved change stays)"
+    return Answer(answer)
+
+
+@bp.route("/admin/channel-groups/{group_id}", methods=["DELETE"], content_types=ANY_TYPE)
+@admin(bp)
+def delete_group(call: Call) -> Answer:
+    group = load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
+    groups.delete(call.deps, _admin(call), group.group_id)
+    return Answer(_shown(call, group))
+
+
+@bp.route("/admin/channel-groups/{group_id}/reservation", methods=["DELETE"], content_types=ANY_TYPE)
+@admin(bp)
+def drop_reservation(call: Call) -> Answer:
+    return Answer(_shown(call, groups.drop_reservation(call.deps, _admin(call), call.path["group_id"])))
+
+
+@bp.route("/admin/channel-groups/{group_id}/history", methods=["GET"])
+@admin(bp)
+def group_history(call: Call) -> Answer:
+    entries = groups.history(call.deps, call.merchant_id, call.path["group_id"])
+    return Answer([_audit_shown(entry) for entry in entries])
+
+
+@bp.route("/admin/settings", methods=["GET"])
+@admin(bp)
+def get_settings(call: Call) -> Answer:
+    return Answer(merchants.shown_settings(merchants.settings(call.deps, call.merchant_id)))
+
+
+@bp.route("/admin/settings", methods=["PUT"], content_types=ANY_TYPE)
+@admin(bp)
+def put_settings(call: Call) -> Answer:
+    body = schemas.parse(schemas.SettingsBody, call.body)
+    wanted = merchants.Settings(**body.model_dump())
+    return Answer(merchants.shown_settings(merchants.save_settings(call.deps, _admin(call), wanted)))
+
+
+@bp.route("/admin/payments/{imp_uid}", methods=["GET"])
+@admin(bp)
+def get_routing(call: Call) -> Answer:
+    return Answer(routing_view(lookups.by_imp_uid(call.deps, call.merchant_id, call.path["imp_uid"])))
+
+
+def _content(body: schemas.GroupBody) -> groups.GroupContent:
+    return groups.GroupContent(body.name, body.failover, body.entries(), body.begins())
+
+
+def _shown(call: Call, group: ChannelGroup) -> dict[str, Any]:
+    """The version in force now on top, the reserved one beside it."""
+    group = group.settled(call.deps.clock.now())
+    return {
+        "id": group.group_id,
+        "environment": group.environment.value,
+        "created_at": seconds(group.created_at),
+        **groups.shown_version(group.current),
+        "reservation": groups.shown_version(group.reserved) if group.reserved else None,
+    }
+
+
+def _audit_shown(entry: Audit) -> dict[str, Any]:
+    return {
+        "action": entry.action,
+        "at": seconds(entry.at),
+        "by": entry.by,
+        "before": entry.before,
+        "after": entry.after,
+    }

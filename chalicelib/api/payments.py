@@ -1,0 +1,68 @@
+"""/payments: look up and cancel."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api import schemas
+from chalicelib.api.endpoints import ANY_TYPE, Answer, Call, v1
+from chalicelib.api.views import payment_message, payment_view
+from chalicelib.domain.errors import InvalidRequest, NotFound
+from chalicelib.domain.payments import Payment
+from chalicelib.usecases import cancels, lookups
+
+bp = Blueprint(__name__)
+
+STATUSES = ("ready", "paid", "failed", "cancelled")
+
+
+@bp.route("/payments/cancel", methods=["POST"], content_types=ANY_TYPE)
+@v1(bp)
+def cancel(call: Call) -> Answer:
+    body = schemas.parse(schemas.CancelPayment, call.body)
+    wanted = cancels.Cancel(**body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook))
+    payment = cancels.cancel(call.deps, call.merchant_id, wanted)
+    return Answer(payment_view(payment))
+
+
+@bp.route("/payments/{imp_uid}", methods=["GET"])
+@v1(bp)
+def get_payment(call: Call) -> Answer:
+    payment = lookups.by_imp_uid(
+        call.deps, call.merchant_id, call.path["imp_uid"], include_sandbox=_include_sandbox(call)
+    )
+    return _found(payment)
+
+
+@bp.route("/payments/find/{merchant_uid}", methods=["GET"])
+@v1(bp)
+def find_payment(call: Call) -> Answer:
+    return _found(_candidates(call)[0])
+
+
+@bp.route("/payments/find/{merchant_uid}/{payment_status}", methods=["GET"])
+@v1(bp)
+def find_payment_in_status(call: Call) -> Answer:
+    status = call.path["payment_status"]
+    if status not in STATUSES:
+        raise InvalidRequest("payment_status", "지원되지 않는 상태값입니다.")
+    for payment in _candidates(call):
+        if payment.v1_status == status:
+            return _found(payment)
+    raise NotFound(lookups.UNKNOWN_PAYMENT)
+
+
+def _candidates(call: Call) -> list[Payment]:
+    return lookups.sort(
+        lookups.by_merchant_uid(
+            call.deps, call.merchant_id, call.path["merchant_uid"], include_sandbox=_include_sandbox(call)
+        ),
+        (call.query.get("sorting") or ["-started"])[-1],
+    )
+
+
+def _found(payment: Payment) -> Answer:
+    return Answer(payment_view(payment), payment_message(payment))
+
+
+def _include_sandbox(call: Call) -> bool:
+    """Test payments are shown unless the caller asks not to see them (docs/adr/0003)."""
+    return (call.query.get("include_sandbox") or ["true"])[-1].lower() not in ("false", "0")
