@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from chalicelib import config
@@ -36,14 +35,23 @@ class SystemClock:
 
 
 _lock = threading.Lock()
+_deps: Deps | None = None
 
 
 def get() -> Deps:
+    global _deps  # noqa: PLW0603 - one set of adapters per process
     with _lock:  # the local server and its workers are threads of one process
-        return _build()
+        if _deps is None:
+            _deps = _build()
+        return _deps
 
 
-@cache
+def install(deps: Deps | None) -> None:
+    """Use these from now on; None builds them anew from the environment. For tests."""
+    global _deps  # noqa: PLW0603
+    _deps = deps
+
+
 def _build() -> Deps:
     settings = config.load()
     store = DynamoStore(_client("dynamodb"), settings.table_name)

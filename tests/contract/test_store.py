@@ -1,0 +1,183 @@
+"""What every store promises, over each of them: versions decide, all or none, reads see writes, due in time order."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.domain.accounts import ApiKey, Audit
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import PaymentRequest
+from chalicelib.domain.money import Money
+from chalicelib.domain.notices import Notice
+from chalicelib.domain.orders import Order, Schedule, ScheduleState
+from chalicelib.domain.payments import Payment, State
+from chalicelib.ports import Conflict, Deleted, Ref
+from chalicelib.storage.items import DUE_SHARDS, shard_of
+from tests.infra.parts import need_dynamodb_local
+from tests.support.memory_store import MemoryStore
+from tests.support.stores import local_store, moto_store, unique_table
+
+NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url():
+    from infra import dynamodb_local
+
+    need_dynamodb_local()
+    with dynamodb_local.running() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "moto", pytest.param("dynamodb_local", marks=pytest.mark.real)])
+def store(request):
+    if request.param == "memory":
+        yield MemoryStore()
+    elif request.param == "moto":
+        with moto_store() as store:
+            yield store
+    else:
+        yield local_store(request.getfixturevalue("dynamodb_local_url"), unique_table())
+
+
+def payment(imp_uid="imp_1", **kwargs):
+    return Payment(
+        merchant_id="imp00000001",
+        imp_uid=imp_uid,
+        environment=Environment.TEST,
+        request=PaymentRequest("주문 / 1", Money(1000), custom_data='{"a": "한글"}'),
+        state=State.CLAIMED,
+        attempts=(),
+        started_at=NOW,
+        updated_at=NOW,
+        **kwargs,
+    )
+
+
+def order(uid="주문 / 1", due_at=None, customer_uid="c1", **kwargs):
+    schedule = Schedule(
+        customer_uid, PaymentRequest(uid, Money(1)), due_at or NOW, ScheduleState.SCHEDULED, NOW, due_at=due_at
+    )
+    return Order("imp00000001", uid, schedule=schedule, **kwargs)
+
+
+def ref(entity):
+    from chalicelib.storage.items import ref_of
+
+    return ref_of(entity)
+
+
+def test_what_is_written_is_read_back_equal(store):
+    stored, held = store.commit(payment(due_at=NOW), order(due_at=NOW))
+    assert stored.version == held.version == 1
+    assert store.load(ref(stored)) == stored
+    assert store.load(ref(stored), ref(held)) == (stored, held)
+    assert store.load(Ref(Payment, ("imp00000001", "imp_2"))) is None
+    assert store.load(Ref(Payment, ("imp00000002", "imp_1"))) is None
+
+
+def test_load_sees_missing_and_repeated_refs(store):
+    (stored,) = store.commit(payment())
+    missing = Ref(Payment, ("imp00000001", "nope"))
+    assert store.load_many([ref(stored), missing, ref(stored)]) == [stored, None, stored]
+    assert store.load_many([]) == []
+
+
+def test_load_many_beyond_one_batch(store):
+    for n in range(0, 120, 40):
+        store.commit(*[order(f"o{m}") for m in range(n, n + 40)])
+    found = store.load_many([Ref(Order, ("imp00000001", f"o{n}")) for n in range(120)])
+    assert [o.merchant_uid for o in found] == [f"o{n}" for n in range(120)]
+
+
+def test_creating_twice_conflicts(store):
+    store.commit(payment(alarm="first"))
+    with pytest.raises(Conflict):
+        store.commit(payment(alarm="second"))
+    assert store.load(ref(payment())).alarm == "first"
+
+
+def test_an_old_version_conflicts(store):
+    (first,) = store.commit(payment())
+    (second,) = store.commit(replace(first, alarm="a"))
+    assert second.version == 2
+    with pytest.raises(Conflict) as error:
+        store.commit(replace(first, alarm="b"))
+    assert error.value.entity.alarm == "b"
+    assert store.load(ref(first)) == second
+
+
+def test_all_or_none(store):
+    (held,) = store.commit(order())
+    fresh = payment("imp_9")
+    with pytest.raises(Conflict) as error:
+        store.commit(fresh, replace(held, version=0))
+    assert isinstance(error.value.entity, Order)
+    assert store.load(ref(fresh)) is None
+
+
+def test_the_same_write_again_is_no_conflict_where_the_answer_may_be_lost(store):
+    """The SDK repeats a request whose answer was lost; the repeat must not look like somebody else's write."""
+    if isinstance(store, MemoryStore):
+        pytest.skip("no answers are lost in memory")
+    store.commit(payment())
+    assert store.commit(payment())[0].version == 1
+    store.commit(payment("imp_5"), order("x"))
+    store.commit(payment("imp_5"), order("x"))
+
+
+def test_deleting_needs_the_version(store):
+    (first,) = store.commit(payment())
+    (second,) = store.commit(replace(first, alarm="a"))
+    with pytest.raises(Conflict):
+        store.commit(Deleted(first))
+    store.commit(Deleted(second))
+    assert store.load(ref(first)) is None
+    store.commit(payment())
+
+
+def test_due_lists_what_is_due_in_time_order_and_nothing_else(store):
+    made = [order(f"o{n}", NOW + timedelta(seconds=60 - n)) for n in range(40)]
+    store.commit(*made)
+    store.commit(order("never"))
+    found = []
+    for shard in range(DUE_SHARDS):
+        listed = list(store.due(shard, None, NOW + timedelta(seconds=40)))
+        assert listed == sorted(listed, key=lambda item: item.due_at)
+        assert all(shard_of(f"imp00000001#order#{item.parts[1]}") == shard for item in listed)
+        found += listed
+    assert {item.parts[1] for item in found} == {f"o{n}" for n in range(20, 40)}
+    assert {item.kind for item in found} == {"schedule"}
+    late = [i for s in range(DUE_SHARDS) for i in store.due(s, NOW + timedelta(seconds=35), NOW + timedelta(seconds=40))]
+    assert {item.parts[1] for item in late} == {f"o{n}" for n in range(20, 26)}
+
+
+def test_what_is_no_longer_due_leaves_the_index(store):
+    (booked,) = store.commit(order("o1", NOW))
+    store.commit(replace(booked, schedule=replace(booked.schedule, due_at=None)))
+    assert not [i for s in range(DUE_SHARDS) for i in store.due(s, None, NOW)]
+
+
+def test_lists_page_in_order_and_stay_within_their_owner(store):
+    for n in range(7):
+        store.commit(order(f"o{n}", NOW + timedelta(days=n)))
+    store.commit(order("foreign", NOW, customer_uid="c1#x"))
+    seen, cursor = [], None
+    while True:
+        page = store.list(Order, ("imp00000001", "schedules", "c1"), limit=3, cursor=cursor)
+        seen += [o.merchant_uid for o in page.items]
+        if not (cursor := page.cursor):
+            break
+    assert seen == [f"o{n}" for n in range(7)]
+    newest = store.list(Order, ("imp00000001", "schedules", "c1"), limit=2, newest_first=True)
+    assert [o.merchant_uid for o in newest.items] == ["o6", "o5"]
+
+
+def test_every_kind_survives_the_round_trip(store):
+    notice = Notice("imp00000001", "wh_1", "https://x", Environment.TEST, "imp_1", "m", "paid", NOW, due_at=NOW)
+    audit = Audit("imp00000001", "group", "1", "saved", NOW, "me", {"a": [1, {"b": None}]}, None)
+    key = ApiKey("1" * 16, "imp11111111", "hash", "token", NOW)
+    for entity in (notice, audit, key):
+        (stored,) = store.commit(entity)
+        assert store.load(ref(entity)) == stored == replace(entity, version=1)

@@ -1,0 +1,77 @@
+"""ports.Store in a dictionary, with the same keys, the same JSON and the same conditions as the table.
+
+It passes the same contract suite as DynamoStore, so what is tested on it holds there.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.ports import Conflict, Deleted, DueItem, Page, Ref
+from chalicelib.storage.items import from_item, key_of, ref_of, to_item
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self._lock = threading.Lock()
+
+    def load(self, *refs: Ref[Any]) -> Any:
+        found = self.load_many(refs)
+        return found[0] if len(refs) == 1 else tuple(found)
+
+    def load_many(self, refs: Sequence[Ref[Any]]) -> list[Any]:
+        with self._lock:
+            self.calls.append("load")
+            return [from_item(ref.kind, self.items[key_of(ref)]) if key_of(ref) in self.items else None for ref in refs]
+
+    def commit(self, *changes: Any) -> tuple[Any, ...]:
+        with self._lock:
+            self.calls.append("commit")
+            assert 1 <= len(changes) <= 100
+            for change in changes:
+                entity = change.entity if isinstance(change, Deleted) else change
+                stored = self.items.get(key_of(ref_of(entity)))
+                version = int(stored["version"]["N"]) if stored else 0
+                if version != entity.version:
+                    raise Conflict(entity)
+            for change in changes:
+                if isinstance(change, Deleted):
+                    self.items.pop(key_of(ref_of(change.entity)), None)
+                else:
+                    self.items[key_of(ref_of(change))] = to_item(change, change.version + 1)
+        return tuple(c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in changes)
+
+    def due(self, shard: int, after: datetime | None, until: datetime) -> Iterable[DueItem]:
+        low = after.timestamp() if after else 0
+        found = [
+            DueItem(
+                item["kind"]["S"],
+                tuple(json.loads(item["parts"]["S"])),
+                datetime.fromtimestamp(float(item["due_at"]["N"]), UTC),
+            )
+            for item in list(self.items.values())
+            if item.get("due_shard", {}).get("S") == f"{shard:02d}"
+            and round(low, 3) <= float(item["due_at"]["N"]) <= round(until.timestamp(), 3)
+        ]
+        return sorted(found, key=lambda item: item.due_at)
+
+    def list(self, kind, parts, *, limit=100, cursor=None, newest_first=False):
+        rows = [
+            (item["list_sk"]["S"], item)
+            for item in self.items.values()
+            if item.get("list_pk", {}).get("S") == "#".join(parts)
+        ]
+        rows = sorted(rows, key=lambda row: row[0], reverse=newest_first)
+        start = int(cursor) if cursor else 0
+        page = rows[start : start + limit]
+        more = str(start + limit) if start + limit < len(rows) else None
+        return Page(tuple(from_item(kind, item) for _, item in page), more)
+
+    def texts(self) -> str:
+        """Everything stored, as one text: for looking for what must not be there."""
+        return json.dumps(list(self.items.values()), ensure_ascii=False)
