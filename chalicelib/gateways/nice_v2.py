@@ -52,7 +52,7 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.gateways.http import KST, HttpClient, Reply, instant, quote_text
-from chalicelib.ports import Clock
+from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,8 @@ class Adapter:
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         """Without a gateway_ref this is a net-cancel: undo whatever runs under our order id, within an hour."""
         if not request.gateway_ref:
+            if request.amount != request.charged:
+                raise UnsupportedOperation("nice_v2: net-cancel undoes the whole charge")
             body = self._sign({"orderId": request.order_id}, request.order_id)
             path = "/v1/payments/netcancel"
             reply = self._send("POST", path, "net_cancel", timeout, body)
@@ -253,7 +255,12 @@ class Adapter:
             else None,
             receipt_url=payment.receipt_url,
             balance=payment.balance,
-            cancels=tuple(self._cancel_of(payment, cancel) for cancel in payment.cancels or ()),
+            cancels=tuple(
+                sorted(
+                    (self._cancel_of(payment, cancel) for cancel in payment.cancels or ()),
+                    key=lambda cancel: cancel.cancelled_at,
+                )
+            ),
         )
 
     def _cancel_of(self, payment: "_Payment", cancel: "_Cancel") -> GatewayCancel:

@@ -224,7 +224,10 @@ class Adapter:
             receipt_url=payment.receipt.url if payment.receipt else None,
             balance=payment.balance,
             cancels=tuple(
-                self._cancel_of(payment, cancel) for cancel in payment.cancels or () if cancel.cancel_status == "DONE"
+                sorted(
+                    (self._cancel_of(payment, c) for c in payment.cancels or () if c.cancel_status == "DONE"),
+                    key=lambda cancel: cancel.cancelled_at,
+                )
             ),
         )
 

@@ -89,6 +89,8 @@ class World:
 
         self.sandboxes = sandboxes
         self.clock = SettableClock()
+        for box in sandboxes.values():
+            box.clock.follow(lambda: self.clock.now().timestamp())
         self.store = store or MemoryStore()
         self.queue = VisibleQueue()
         self.sender = VisibleSender()

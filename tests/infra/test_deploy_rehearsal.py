@@ -1,0 +1,109 @@
+"""`make deploy`, rehearsed: the stack, `chalice deploy`, and the step after it, against moto's server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from infra import deploy
+from tests.infra.conftest import REGION, ROOT
+from tests.infra.stack import STAGE, provisioned
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+FUNCTIONS = {
+    "api_handler": "smart-routing-dev",
+    "sweep": "smart-routing-dev-sweep",
+    "run_payments": "smart-routing-dev-run_payments",
+    "deliver_notices": "smart-routing-dev-deliver_notices",
+}
+
+
+def chalice_deploy(stack):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "infra" / "chalice_cli.py", "deploy", "--stage", STAGE],
+        cwd=stack.project,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    with provisioned(tmp_path_factory.mktemp("deployed") / "project") as stack:
+        chalice_deploy(stack)
+        stack.provision("--after-deploy")
+        yield stack
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_deployed_as_configured(deployed, function):
+    made = deployed.client("lambda").get_function_configuration(FunctionName=FUNCTIONS[function])
+    config = deployed.json("config.json")
+    assert made["Timeout"] == config["lambda_functions"][function]["lambda_timeout"]
+    assert made["MemorySize"] == 1024
+    assert made["Environment"]["Variables"] == config["stages"][STAGE]["environment_variables"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_what_its_policy_says(deployed, function):
+    client = deployed.client("iam")
+    role = f"smart-routing-dev-{function}"
+    [name] = client.list_role_policies(RoleName=role)["PolicyNames"]
+    document = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    assert document == deployed.json(f"policy-{STAGE}.json")
+    assert client.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+
+
+def queue_mappings(stack):
+    made = stack.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return {m["FunctionArn"].rsplit(":", 1)[1]: m for m in made}
+
+
+def test_the_queues_feed_their_functions_and_take_back_single_messages(deployed):
+    mappings = queue_mappings(deployed)
+    assert set(mappings) == {FUNCTIONS["run_payments"], FUNCTIONS["deliver_notices"]}
+    for function, queue in (("run_payments", "payments"), ("deliver_notices", "notices")):
+        mapping = mappings[FUNCTIONS[function]]
+        assert mapping["EventSourceArn"] == f"arn:aws:sqs:{REGION}:123456789012:smart-routing-dev-{queue}"
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_minute_rule_starts_the_sweep(deployed):
+    client = deployed.client("events")
+    [rule] = client.list_rules()["Rules"]
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+    [target] = client.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert target["Arn"].endswith(f":{FUNCTIONS['sweep']}")
+
+
+def test_the_api_is_named_and_staged_as_its_alarm_expects(deployed):
+    client = deployed.client("apigateway")
+    [api] = client.get_rest_apis()["items"]
+    assert api["name"] == "smart-routing"
+    [stage] = client.get_stages(restApiId=api["id"])["item"]
+    assert stage["stageName"] == STAGE
+    assert deploy.api_url(deployed.project, STAGE).rstrip("/").endswith(f"/{STAGE}")
+
+
+def test_the_logs_go_where_the_stack_expects_them(deployed):
+    groups = {g["logGroupName"] for g in deployed.client("logs").describe_log_groups()["logGroups"]}
+    assert groups >= {f"/aws/lambda/{name}" for name in FUNCTIONS.values()}
+    assert "/aws/lambda/smart-routing-dev-api_handler" not in groups
+
+
+def test_deploying_again_keeps_one_of_everything(deployed):
+    before = json.loads((deployed.project / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
+    deployed.provision()
+    chalice_deploy(deployed)
+    deployed.provision("--after-deploy")
+    after = json.loads((deployed.project / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
+    assert sorted(r["name"] for r in after["resources"]) == sorted(r["name"] for r in before["resources"])
+    assert len(deployed.client("lambda").list_functions()["Functions"]) == len(FUNCTIONS)
+    assert len(queue_mappings(deployed)) == 2
+    assert len(deployed.client("apigateway").get_rest_apis()["items"]) == 1
