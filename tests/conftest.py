@@ -28,3 +28,13 @@ def world(sandboxes):
     from tests.support.world import World
 
     return World(sandboxes)
+
+
+@pytest.fixture
+def api(world):
+    """A merchant's client with a token, and the operator's admin token, on a fresh service."""
+    from chalicelib import container
+    from tests.support.api import Api
+
+    yield Api(world.deps, admin_token=world.merchant.admin_token).login(world.merchant)
+    container.install(None)

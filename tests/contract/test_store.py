@@ -149,7 +149,9 @@ def test_due_lists_what_is_due_in_time_order_and_nothing_else(store):
         found += listed
     assert {item.parts[1] for item in found} == {f"o{n}" for n in range(20, 40)}
     assert {item.kind for item in found} == {"schedule"}
-    late = [i for s in range(DUE_SHARDS) for i in store.due(s, NOW + timedelta(seconds=35), NOW + timedelta(seconds=40))]
+    late = [
+        i for s in range(DUE_SHARDS) for i in store.due(s, NOW + timedelta(seconds=35), NOW + timedelta(seconds=40))
+    ]
     assert {item.parts[1] for item in late} == {f"o{n}" for n in range(20, 26)}
 
 

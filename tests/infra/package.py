@@ -82,21 +82,22 @@ class Package:
 # --- the events that AWS sends, as AWS writes them ---
 
 
-def rest_event(method, path, body=None, headers=None):
+def rest_event(method, path, body=None, headers=None, resource=None):
+    """resource: the route as API Gateway knows it, where it has parameters; the last part of the path is their value."""
     headers = {"Host": "x.execute-api.eu-west-1.amazonaws.com", "User-Agent": "curl/8"} | (headers or {})
     return {
-        "resource": path,
+        "resource": resource or path,
         "path": path,
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
-        "pathParameters": None,
+        "pathParameters": {resource.rsplit("{", 1)[1][:-1]: path.rsplit("/", 1)[1]} if resource else None,
         "stageVariables": None,
         "requestContext": {
             "resourceId": "r",
-            "resourcePath": path,
+            "resourcePath": resource or path,
             "httpMethod": method,
             "extendedRequestId": "e=",
             "requestTime": "23/Nov/2026:12:00:00 +0000",
