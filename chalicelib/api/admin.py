@@ -5,7 +5,7 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib.api import schemas
-from chalicelib.api.endpoints import ANY_TYPE, Answer, Call, admin
+from chalicelib.api.endpoints import Answer, Call, admin
 from chalicelib.api.views import routing_view, seconds
 from chalicelib.domain.accounts import AdminToken, Audit
 from chalicelib.domain.errors import InvalidRequest, Unauthorized
@@ -22,38 +22,33 @@ def _admin(call: Call) -> AdminToken:
     return call.admin
 
 
-@bp.route("/admin/channels", methods=["POST"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "POST", "/admin/channels")
 def create_channel(call: Call) -> Answer:
     body = schemas.parse(schemas.ChannelBody, call.body)
     wanted = channels.NewChannel(body.name, body.pg_provider, body.pg_id, body.environment, body.credentials)
     return Answer(channels.shown(channels.create(call.deps, _admin(call), wanted)), status=201)
 
 
-@bp.route("/admin/channels", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/channels")
 def list_channels(call: Call) -> Answer:
     routing = load_routing(call.deps, call.merchant_id)
     return Answer([channels.shown(channel) for channel in routing.channels.values()])
 
 
-@bp.route("/admin/channels/{channel_key}", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/channels/{channel_key}")
 def get_channel(call: Call) -> Answer:
     routing = load_routing(call.deps, call.merchant_id)
     return Answer(channels.shown(routing.channel(call.path["channel_key"])))
 
 
-@bp.route("/admin/channels/{channel_key}", methods=["DELETE"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "DELETE", "/admin/channels/{channel_key}")
 def delete_channel(call: Call) -> Answer:
     channel = load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
     channels.delete(call.deps, _admin(call), channel.channel_key)
     return Answer(channels.shown(channel))
 
 
-@bp.route("/admin/channel-groups", methods=["POST"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "POST", "/admin/channel-groups")
 def create_group(call: Call) -> Answer:
     body = schemas.parse(schemas.GroupBody, call.body)
     if body.environment is None:
@@ -62,22 +57,19 @@ def create_group(call: Call) -> Answer:
     return Answer(_shown(call, group), status=201)
 
 
-@bp.route("/admin/channel-groups", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/channel-groups")
 def list_groups(call: Call) -> Answer:
     routing = load_routing(call.deps, call.merchant_id)
     return Answer([_shown(call, group) for group in routing.groups.values()])
 
 
-@bp.route("/admin/channel-groups/{group_id}", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/channel-groups/{group_id}")
 def get_group(call: Call) -> Answer:
     routing = load_routing(call.deps, call.merchant_id)
     return Answer(_shown(call, routing.group(call.path["group_id"])))
 
 
-@bp.route("/admin/channel-groups/{group_id}", methods=["PUT"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "PUT", "/admin/channel-groups/{group_id}")
 def update_group(call: Call) -> Answer:
     body = schemas.parse(schemas.GroupBody, call.body)
     group_id = call.path["group_id"]
@@ -91,43 +83,37 @@ def update_group(call: Call) -> Answer:
     return Answer(answer)
 
 
-@bp.route("/admin/channel-groups/{group_id}", methods=["DELETE"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
 def delete_group(call: Call) -> Answer:
     group = load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
     groups.delete(call.deps, _admin(call), group.group_id)
     return Answer(_shown(call, group))
 
 
-@bp.route("/admin/channel-groups/{group_id}/reservation", methods=["DELETE"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "DELETE", "/admin/channel-groups/{group_id}/reservation")
 def drop_reservation(call: Call) -> Answer:
     return Answer(_shown(call, groups.drop_reservation(call.deps, _admin(call), call.path["group_id"])))
 
 
-@bp.route("/admin/channel-groups/{group_id}/history", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/channel-groups/{group_id}/history")
 def group_history(call: Call) -> Answer:
     entries = groups.history(call.deps, call.merchant_id, call.path["group_id"])
     return Answer([_audit_shown(entry) for entry in entries])
 
 
-@bp.route("/admin/settings", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/settings")
 def get_settings(call: Call) -> Answer:
     return Answer(merchants.shown_settings(merchants.settings(call.deps, call.merchant_id)))
 
 
-@bp.route("/admin/settings", methods=["PUT"], content_types=ANY_TYPE)
-@admin(bp)
+@admin(bp, "PUT", "/admin/settings")
 def put_settings(call: Call) -> Answer:
     body = schemas.parse(schemas.SettingsBody, call.body)
     wanted = merchants.Settings(**body.model_dump())
     return Answer(merchants.shown_settings(merchants.save_settings(call.deps, _admin(call), wanted)))
 
 
-@bp.route("/admin/payments/{imp_uid}", methods=["GET"])
-@admin(bp)
+@admin(bp, "GET", "/admin/payments/{imp_uid}")
 def get_routing(call: Call) -> Answer:
     return Answer(routing_view(lookups.by_imp_uid(call.deps, call.merchant_id, call.path["imp_uid"])))
 

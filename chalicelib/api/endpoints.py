@@ -8,7 +8,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from chalice.app import Blueprint, Response
@@ -58,41 +58,43 @@ View = Callable[[Call], Answer]
 Render = Callable[[Exception], Response]
 
 
-def v1(bp: Blueprint, *, token: bool = True) -> Callable[[View], Callable[..., Response]]:
+def v1(bp: Blueprint, method: str, path: str, *, token: bool = True) -> Callable[[View], Callable[..., Response]]:
     """A V1 endpoint: access token, V1's envelope."""
 
     def decorate(view: View) -> Callable[..., Response]:
+        @bp.route(path, methods=[method], content_types=ANY_TYPE)
         @functools.wraps(view)
-        def endpoint(**path: str) -> Response:
+        def endpoint(**parameters: str) -> Response:
             def answer() -> Response:
                 deps = container.get()
                 merchant_id = tokens.check(deps, _access_token(bp.current_request)) if token else ""
-                result = view(_call(bp.current_request, deps, merchant_id, path))
+                result = view(_call(bp.current_request, deps, merchant_id, parameters))
                 body = {"code": 0, "message": result.message, "response": result.response, **result.extra}
                 return _json(body, result.status)
 
             return _guarded(answer, _v1_error)
 
-        return endpoint
+        return cast("Callable[..., Response]", endpoint)
 
     return decorate
 
 
-def admin(bp: Blueprint) -> Callable[[View], Callable[..., Response]]:
+def admin(bp: Blueprint, method: str, path: str) -> Callable[[View], Callable[..., Response]]:
     """An endpoint of the admin API: bearer token, plain JSON, HTTP status codes."""
 
     def decorate(view: View) -> Callable[..., Response]:
+        @bp.route(path, methods=[method], content_types=ANY_TYPE)
         @functools.wraps(view)
-        def endpoint(**path: str) -> Response:
+        def endpoint(**parameters: str) -> Response:
             def answer() -> Response:
                 deps = container.get()
                 token = merchants.check_admin(deps, _bearer(bp.current_request))
-                result = view(_call(bp.current_request, deps, token.merchant_id, path, token))
+                result = view(_call(bp.current_request, deps, token.merchant_id, parameters, token))
                 return _json(result.response, result.status)
 
             return _guarded(answer, _admin_error)
 
-        return endpoint
+        return cast("Callable[..., Response]", endpoint)
 
     return decorate
 

@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib.api import schemas
-from chalicelib.api.endpoints import ANY_TYPE, Answer, Call, v1
+from chalicelib.api.endpoints import Answer, Call, v1
 from chalicelib.api.views import payment_message, payment_view
 from chalicelib.domain.errors import InvalidRequest, NotFound
 from chalicelib.domain.payments import Payment
@@ -14,8 +14,7 @@ bp = Blueprint(__name__)
 STATUSES = ("ready", "paid", "failed", "cancelled")
 
 
-@bp.route("/payments/cancel", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/payments/cancel")
 def cancel(call: Call) -> Answer:
     body = schemas.parse(schemas.CancelPayment, call.body)
     wanted = cancels.Cancel(**body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook))
@@ -23,8 +22,7 @@ def cancel(call: Call) -> Answer:
     return Answer(payment_view(payment))
 
 
-@bp.route("/payments/{imp_uid}", methods=["GET"])
-@v1(bp)
+@v1(bp, "GET", "/payments/{imp_uid}")
 def get_payment(call: Call) -> Answer:
     payment = lookups.by_imp_uid(
         call.deps, call.merchant_id, call.path["imp_uid"], include_sandbox=_include_sandbox(call)
@@ -32,14 +30,12 @@ def get_payment(call: Call) -> Answer:
     return _found(payment)
 
 
-@bp.route("/payments/find/{merchant_uid}", methods=["GET"])
-@v1(bp)
+@v1(bp, "GET", "/payments/find/{merchant_uid}")
 def find_payment(call: Call) -> Answer:
     return _found(_candidates(call)[0])
 
 
-@bp.route("/payments/find/{merchant_uid}/{payment_status}", methods=["GET"])
-@v1(bp)
+@v1(bp, "GET", "/payments/find/{merchant_uid}/{payment_status}")
 def find_payment_in_status(call: Call) -> Answer:
     status = call.path["payment_status"]
     if status not in STATUSES:

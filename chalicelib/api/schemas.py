@@ -90,12 +90,14 @@ def _number(value: Any) -> Any:
 
 
 def _integer(value: Any) -> Any:
-    if value is None:
-        return value
     number = _number(value)
     if number != number.to_integral_value() or abs(number) > 10**15:
         raise ValueError("정수여야 합니다. (must be a whole number)")
     return int(number)
+
+
+def _optional_integer(value: Any) -> Any:
+    return None if value in (None, "") else _integer(value)
 
 
 def _blank_is_none(value: Any) -> Any:
@@ -126,24 +128,22 @@ def _urls(value: Any) -> Any:
 Number = Annotated[Decimal, BeforeValidator(_number)]
 OptionalNumber = Annotated[Decimal | None, BeforeValidator(lambda v: None if v in (None, "") else _number(v))]
 Whole = Annotated[int, BeforeValidator(_integer)]
-OptionalWhole = Annotated[int | None, BeforeValidator(lambda v: None if v in (None, "") else _integer(v))]
-JsonText = Annotated[str | None, BeforeValidator(_text_or_json), Field(max_length=8192)]
+JsonText = Annotated[Annotated[str, Field(max_length=8192)] | None, BeforeValidator(_text_or_json)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
 Urls = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=2000)]] | None,
+    Annotated[list[Annotated[str, Field(min_length=1, max_length=2000)]], Field(max_length=5)] | None,
     BeforeValidator(lambda v: None if v in (None, "") else _urls(v)),
-    Field(max_length=5),
 ]
-
-
-Text8 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=8)]
-Text16 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=16)]
-Text20 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=20)]
-Text40 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=40)]
-Text64 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=64)]
-Text80 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=80)]
-Text128 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=128)]
-Text200 = Annotated[str | None, BeforeValidator(_blank_is_none), Field(max_length=200)]
+Quota = Annotated[Annotated[int, Field(ge=0, le=36)] | None, BeforeValidator(_optional_integer)]
+Count = Annotated[Annotated[int, Field(ge=1, le=10**6)] | None, BeforeValidator(_optional_integer)]
+Text8 = Annotated[Annotated[str, Field(max_length=8)] | None, BeforeValidator(_blank_is_none)]
+Text16 = Annotated[Annotated[str, Field(max_length=16)] | None, BeforeValidator(_blank_is_none)]
+Text20 = Annotated[Annotated[str, Field(max_length=20)] | None, BeforeValidator(_blank_is_none)]
+Text40 = Annotated[Annotated[str, Field(max_length=40)] | None, BeforeValidator(_blank_is_none)]
+Text64 = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(_blank_is_none)]
+Text80 = Annotated[Annotated[str, Field(max_length=80)] | None, BeforeValidator(_blank_is_none)]
+Text128 = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_blank_is_none)]
+Text200 = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_blank_is_none)]
 Uid40 = Annotated[str, Field(min_length=1, max_length=40)]
 Uid80 = Annotated[str, Field(min_length=1, max_length=80)]
 
@@ -226,14 +226,14 @@ class ChargeFields(Wire):
     buyer_tel: Text16 = None
     buyer_addr: Text128 = None
     buyer_postcode: Text8 = None
-    card_quota: OptionalWhole = Field(None, ge=0, le=36)
+    card_quota: Quota = None
     interest_free_by_merchant: Flag = None
     use_card_point: Flag = None
     custom_data: JsonText = None
     notice_url: Urls = None
     browser_ip: Text64 = None
     product_type: Text16 = None
-    product_count: OptionalWhole = Field(None, ge=1, le=10**6)
+    product_count: Count = None
     cash_receipt_type: Text16 = None
     promotion_id: Text80 = None
     bypass: JsonText = None

@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib.api import schemas
-from chalicelib.api.endpoints import ANY_TYPE, Answer, Call, v1
+from chalicelib.api.endpoints import Answer, Call, v1
 from chalicelib.api.views import issue_extra, key_view, payment_message, payment_view, schedule_view
 from chalicelib.domain.charging import Card, PaymentRequest
 from chalicelib.domain.errors import InvalidRequest, Refused
@@ -16,8 +16,7 @@ CARD_REFUSED = "카드정보 인증에 실패하였습니다."
 MIN_ISSUE_SECONDS = 5.0
 
 
-@bp.route("/subscribe/payments/onetime", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/subscribe/payments/onetime")
 def onetime(call: Call) -> Answer:
     started = call.deps.clock.monotonic()
     body = schemas.parse(schemas.Onetime, call.body)
@@ -45,8 +44,7 @@ def _store_key(call: Call, body: schemas.Onetime, card: Card, seconds_left: floa
     return None
 
 
-@bp.route("/subscribe/payments/again", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/subscribe/payments/again")
 def again(call: Call) -> Answer:
     body = schemas.parse(schemas.Again, call.body)
     payment = charges.charge_key(call.deps, call.merchant_id, body.customer_uid, _request(call, body), body.target())
@@ -65,8 +63,7 @@ def _request(call: Call, body: schemas.ChargeFields, where: str = "") -> Payment
     return request
 
 
-@bp.route("/subscribe/customers/{customer_uid}", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/subscribe/customers/{customer_uid}")
 def issue_key(call: Call) -> Answer:
     body = schemas.parse(schemas.IssueKey, call.body)
     wanted = billing_keys.Issue(
@@ -80,15 +77,13 @@ def issue_key(call: Call) -> Answer:
     return Answer(key_view(key), extra=issue_extra(key))
 
 
-@bp.route("/subscribe/customers/{customer_uid}", methods=["GET"])
-@v1(bp)
+@v1(bp, "GET", "/subscribe/customers/{customer_uid}")
 def get_key(call: Call) -> Answer:
     uid = billing_keys.check_customer_uid(call.path["customer_uid"])
     return Answer(key_view(billing_keys.find(call.deps, call.merchant_id, uid)))
 
 
-@bp.route("/subscribe/customers/{customer_uid}", methods=["DELETE"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "DELETE", "/subscribe/customers/{customer_uid}")
 def delete_key(call: Call) -> Answer:
     uid = billing_keys.check_customer_uid(call.path["customer_uid"])
     key, unconfirmed = billing_keys.delete(call.deps, call.merchant_id, uid)
@@ -100,8 +95,7 @@ def delete_key(call: Call) -> Answer:
     return Answer(key_view(key), message)
 
 
-@bp.route("/subscribe/payments/schedule", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/subscribe/payments/schedule")
 def book(call: Call) -> Answer:
     body = schemas.parse(schemas.Schedule, call.body)
     if body.checking_amount:
@@ -142,14 +136,12 @@ def _issue_for_schedule(call: Call, body: schemas.Schedule) -> None:
         billing_keys.issue(call.deps, call.merchant_id, wanted)
 
 
-@bp.route("/subscribe/payments/schedule/{merchant_uid}", methods=["GET"])
-@v1(bp)
+@v1(bp, "GET", "/subscribe/payments/schedule/{merchant_uid}")
 def get_schedule(call: Call) -> Answer:
     return Answer(schedule_view(schedules.find(call.deps, call.merchant_id, call.path["merchant_uid"])))
 
 
-@bp.route("/subscribe/payments/unschedule", methods=["POST"], content_types=ANY_TYPE)
-@v1(bp)
+@v1(bp, "POST", "/subscribe/payments/unschedule")
 def unschedule(call: Call) -> Answer:
     body = schemas.parse(schemas.Unschedule, call.body)
     revoked = schedules.revoke(call.deps, call.merchant_id, body.customer_uid, body.merchant_uid)
