@@ -8,7 +8,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,8 +203,6 @@ def http_reply(body: bytes, status: str = "200 OK") -> bytes:
 @pytest.fixture
 def answering():
     """answering(body): the URL of a server that says just that."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda body, status="200 OK": stack.enter_context(raw_server(http_reply(body, status)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.infra.conftest import ROOT
+from tests.infra.project import ROOT
 from tests.infra.stack import STAGE, Stack
 from tests.support.aws_calls import Call, denied
 

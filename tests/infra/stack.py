@@ -17,9 +17,11 @@ import boto3
 import pytest
 
 from infra import dynamodb_local, provision
-from tests.infra.conftest import REGION, copy_project
+from tests.infra.parts import missing
+from tests.infra.project import REGION, copy_project
 
 STAGE = "dev"
+CHALICE = Path(sys.executable).with_name("chalice")
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,19 @@ class Stack:
                 patch.setenv(name, value)
             assert provision.main(["--stage", STAGE, *arguments], project=self.project) == 0
 
-    def chalice(self, *arguments: str) -> str:
-        command = [Path(sys.executable).with_name("chalice"), *arguments]
+    def chalice(self, *arguments: str, cli: tuple[str | Path, ...] = (CHALICE,)) -> None:
         done = subprocess.run(
-            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False, timeout=600
+            [*cli, *arguments],
+            cwd=self.project,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
         )
+        if "NoSuchPackageError" in done.stderr:
+            missing("pip could not fetch what requirements.txt pins (is there a package index?)")
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """`make deploy`, rehearsed: the stack, `chalice deploy`, and the step after it, against moto's server."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from infra import deploy
-from tests.infra.conftest import REGION, ROOT
+from tests.infra.project import REGION, ROOT
 from tests.infra.stack import STAGE, provisioned
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -21,16 +20,7 @@ FUNCTIONS = {
 
 
 def chalice_deploy(stack):
-    done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "infra" / "chalice_cli.py", "deploy", "--stage", STAGE],
-        cwd=stack.project,
-        env=stack.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    stack.chalice("deploy", "--stage", STAGE, cli=(sys.executable, ROOT / "tests" / "infra" / "chalice_cli.py"))
 
 
 @pytest.fixture(scope="module")

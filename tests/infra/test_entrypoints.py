@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.infra.conftest import ROOT
+from tests.infra.project import ROOT
 
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
 LIST_HANDLERS = """

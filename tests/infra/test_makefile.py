@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.infra.conftest import ROOT
+from tests.infra.project import ROOT
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from infra.sandbox import run as run_sandboxes
 from tests.infra.package import SCHEDULED, Package, rest_event, sqs_event
-from tests.infra.stack import STAGE, provisioned
+from tests.infra.stack import STAGE
 from tests.support.aws_calls import Call
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -106,21 +106,20 @@ def boxes():
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory, boxes, shop):
-    with provisioned(tmp_path_factory.mktemp("service") / "project") as stack:
-        urls = json.dumps({name: boxes[name].url for name in GATEWAYS})
-        variables = stack.json("config.json")["stages"][STAGE]["environment_variables"]
-        made = subprocess.run(
-            [sys.executable, "-c", CREATE_MERCHANT],
-            cwd=stack.project,
-            env=stack.environment | variables,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        service = Service(Package.make(stack), {"GATEWAY_URLS": urls, "ALLOW_LOOPBACK": "1"}, json.loads(made.stdout))
-        set_up_channels(service, f"http://127.0.0.1:{shop.server_port}/webhook")
-        yield service
+def service(package, boxes, shop):
+    stack = package.stack
+    made = subprocess.run(
+        [sys.executable, "-c", CREATE_MERCHANT],
+        cwd=stack.project,
+        env=stack.environment | stack.json("config.json")["stages"][STAGE]["environment_variables"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    urls = json.dumps({name: boxes[name].url for name in GATEWAYS})
+    service = Service(package, {"GATEWAY_URLS": urls, "ALLOW_LOOPBACK": "1"}, json.loads(made.stdout))
+    set_up_channels(service, f"http://127.0.0.1:{shop.server_port}/webhook")
+    return service
 
 
 def set_up_channels(service, webhook_url):

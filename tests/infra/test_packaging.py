@@ -7,25 +7,14 @@ import zipfile
 
 import pytest
 
-from tests.infra.conftest import ROOT
-from tests.infra.package import SCHEDULED, Package, rest_event, sqs_event, task
-from tests.infra.stack import STAGE, provisioned
+from tests.infra.package import SCHEDULED, rest_event, sqs_event, task
+from tests.infra.project import ROOT
+from tests.infra.stack import STAGE
 from tests.support.aws_calls import Call
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 HANDLERS = ["api_handler", "sweep", "run_payments", "deliver_notices"]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with provisioned(tmp_path_factory.mktemp("packaged") / "project") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def package(stack):
-    return Package.make(stack)
 
 
 # --- what was packaged ---
@@ -36,8 +25,8 @@ def test_four_functions_and_no_other(package):
 
 
 @pytest.mark.parametrize("name", HANDLERS)
-def test_a_function_is_configured_as_the_stage_says(package, stack, name):
-    config = stack.json("config.json")
+def test_a_function_is_configured_as_the_stage_says(package, name):
+    config = package.stack.json("config.json")
     made = package.functions()[name]
     assert made["Timeout"] == config["lambda_functions"][name]["lambda_timeout"]
     assert made["MemorySize"] == 1024
@@ -46,22 +35,22 @@ def test_a_function_is_configured_as_the_stage_says(package, stack, name):
     assert made["Layers"]
 
 
-def test_every_role_has_the_policy_of_the_stage_and_no_more(package, stack):
+def test_every_role_has_the_policy_of_the_stage_and_no_more(package):
     roles = package.resources("AWS::IAM::Role")
     assert len(roles) == len(HANDLERS)
     for role in roles:
         [policy] = role["Policies"]
-        assert policy["PolicyDocument"] == stack.json(f"policy-{STAGE}.json")
+        assert policy["PolicyDocument"] == package.stack.json(f"policy-{STAGE}.json")
         assert not role.get("ManagedPolicyArns")
 
 
-def test_the_package_holds_the_product_alone(package, stack):
+def test_the_package_holds_the_product_alone(package):
     with zipfile.ZipFile(package.folder / "deployment.zip") as packed:
         shipped = {name for name in packed.namelist() if not name.endswith(("/", ".pyc"))}
     runtime = {name for name in shipped if name.startswith("chalice/")}
     ours = {"app.py"} | {
-        str(path.relative_to(stack.project))
-        for path in (stack.project / "chalicelib").rglob("*")
+        str(path.relative_to(package.stack.project))
+        for path in (package.stack.project / "chalicelib").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert shipped - runtime == ours

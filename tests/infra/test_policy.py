@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 
 from infra import table
-from tests.infra.conftest import ROOT
+from tests.infra.project import ROOT
 from tests.support.aws_calls import Call, denied, recorded
 
 STAGES = ["dev", "prod"]

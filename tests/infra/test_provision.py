@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 
 from infra import provision
-from tests.infra.conftest import REGION, ROOT
+from tests.infra.project import REGION, ROOT
 
 # moto's CloudFormation knows no alarms, dashboards and metric filters; it says so in a warning and goes on.
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS..")

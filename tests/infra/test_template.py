@@ -11,8 +11,8 @@ import pytest
 from moto import mock_aws
 
 from infra import dynamodb_local, table
-from tests.infra.conftest import ROOT
 from tests.infra.parts import need_dynamodb_local
+from tests.infra.project import ROOT
 
 RESOURCES = table.template()["Resources"]
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())

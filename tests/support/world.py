@@ -1,5 +1,6 @@
 """A whole service in one process: real rules, real adapters, real simulators; a settable clock and visible queues."""
 
+import json
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Buyer, Card, PaymentRequest
 from chalicelib.domain.groups import Failover, GroupEntry
 from chalicelib.domain.money import Money
+from chalicelib.gateways.http import HttpClient
+from chalicelib.gateways.registry import Registry
 from chalicelib.ports import Deps, Task, Timing
 from chalicelib.storage.items import DUE_SHARDS
 from chalicelib.storage.sealing import KmsSealer
@@ -22,20 +25,18 @@ from tests.support.memory_store import MemoryStore
 
 
 class FakeKms:
-    """Keeps the two calls' contract: what was generated under a context opens under it, and under no other."""
+    """Keeps the two calls' contract: what was generated under a context opens under it, and under no other.
 
-    def __init__(self) -> None:
-        self._keys: dict[bytes, tuple[bytes, Any]] = {}
+    The "encrypted" key is the key itself, so that several processes agree without talking.
+    """
 
     def generate_data_key(self, KeyId, KeySpec, EncryptionContext):
-        blob, plain = os.urandom(16), os.urandom(32)
-        self._keys[blob] = (plain, EncryptionContext)
-        return {"CiphertextBlob": blob, "Plaintext": plain}
+        plain = os.urandom(32)
+        return {"CiphertextBlob": plain + json.dumps(EncryptionContext).encode(), "Plaintext": plain}
 
     def decrypt(self, KeyId, CiphertextBlob, EncryptionContext):
-        plain, context = self._keys[CiphertextBlob]
-        assert context == EncryptionContext
-        return {"Plaintext": plain}
+        assert CiphertextBlob[32:] == json.dumps(EncryptionContext).encode()
+        return {"Plaintext": CiphertextBlob[:32]}
 
 
 @dataclass
@@ -80,13 +81,24 @@ def request(merchant_uid: str = "order-0001", amount: int = 8900, **kwargs: Any)
     return PaymentRequest(merchant_uid, Money(amount), **kwargs)
 
 
+def build_deps(store, urls: Mapping[str, str], *, clock, queue, sender, rng, scale: float = 1.0) -> Deps:
+    return Deps(
+        store=store,
+        gateways=Registry(HttpClient(), clock, urls),
+        sealer=KmsSealer(FakeKms, "key"),
+        queue=queue,
+        sender=sender,
+        clock=clock,
+        rng=rng,
+        signer=HmacSigner(lambda: [b"k" * 32]),
+        timing=Timing(recovery_scale=scale),
+    )
+
+
 class World:
     """`sandboxes`: provider -> running simulator (infra.sandbox)."""
 
     def __init__(self, sandboxes: Mapping[str, Any], *, store: Any = None, seed: int = 7, scale: float = 1.0) -> None:
-        from chalicelib.gateways.http import HttpClient
-        from chalicelib.gateways.registry import Registry
-
         self.sandboxes = sandboxes
         self.clock = SettableClock()
         for box in sandboxes.values():
@@ -94,17 +106,14 @@ class World:
         self.store = store or MemoryStore()
         self.queue = VisibleQueue()
         self.sender = VisibleSender()
-        sealer = KmsSealer(FakeKms, "key")
-        self.deps = Deps(
-            store=self.store,
-            gateways=Registry(HttpClient(), self.clock, {name: box.url for name, box in sandboxes.items()}),
-            sealer=sealer,
+        self.deps = build_deps(
+            self.store,
+            {name: box.url for name, box in sandboxes.items()},
+            clock=self.clock,
             queue=self.queue,
             sender=self.sender,
-            clock=self.clock,
             rng=random.Random(seed),
-            signer=HmacSigner(lambda: [b"k" * 32]),
-            timing=Timing(recovery_scale=scale),
+            scale=scale,
         )
         self.merchant = merchants.create(self.deps, "demo")
         self.merchant_id = self.merchant.user_code

@@ -1,0 +1,223 @@
+"""The simulators' control API, faults, clock and books."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import urllib3
+
+from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Unknown
+from chalicelib.domain.money import Money
+from infra.sandbox import PROVIDERS, run
+from infra.sandbox.server import NO_FUNDS, STOLEN
+from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock
+
+
+@pytest.fixture
+def control(bench):
+    """control(method, path, body) -> (status, JSON)"""
+    with urllib3.PoolManager() as pool:
+
+        def call(method, path, body=None):
+            text = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+            reply = pool.request(method, f"{bench.sandbox.url}/_sandbox/{path}", body=text, retries=False)
+            return reply.status, reply.json()
+
+        yield call
+
+
+def test_transactions_show_every_authorisation_and_cancel(bench, control):
+    order_id, approved = bench.charge()
+    bench.gateway.cancel(bench.cancel_request(order_id, approved, 900), TIMEOUT)
+    declined_id = bench.order_id()
+    bench.gateway.charge_card(declined_id, bench.request(), SPECIAL[STOLEN], TIMEOUT)
+    status, rows = control("GET", "transactions")
+    assert status == 200
+    paid, declined = ([row for row in rows if row["order_id"] == name] for name in (order_id, declined_id))
+    [row] = paid
+    assert {name: row[name] for name in ("amount", "balance", "currency", "state", "pg_tid")} == {
+        "amount": 8900,
+        "balance": 8000,
+        "currency": "KRW",
+        "state": "partially_cancelled",
+        "pg_tid": approved.gateway_ref,
+    }
+    assert abs(row["time"] - time.time()) < 10
+    assert [cancel["amount"] for cancel in row["cancels"]] == [900]
+    assert [(row["state"], row["balance"]) for row in declined] == [("declined", 0)]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"not json", "body"),
+        (b"[]", "body"),
+        ({}, "operation"),
+        ({"operation": "charge"}, "fault"),
+        ({"operation": "refund", "fault": "decline"}, "operation"),
+        ({"operation": ["charge"], "fault": "decline"}, "operation"),
+        ({"operation": "charge", "fault": "explode"}, "fault"),
+        ({"operation": "charge", "fault": {}}, "fault"),
+        ({"operation": "charge", "fault": "decline", "times": 0}, "times"),
+        ({"operation": "charge", "fault": "decline", "times": "2"}, "times"),
+        ({"operation": "charge", "fault": "decline", "times": True}, "times"),
+        ({"operation": "charge", "fault": "slow", "seconds": -1}, "seconds"),
+        ({"operation": "charge", "fault": "slow", "seconds": "1"}, "seconds"),
+        ({"operation": "charge", "fault": "slow", "seconds": 1e99}, "seconds"),
+        ({"operation": "charge", "fault": "decline", "code": 7}, "code"),
+        ({"operation": "charge", "fault": "decline", "code": "한도"}, "code"),
+        ({"operation": "find", "fault": "wrong_amount"}, "operation"),
+        ({"operation": "charge", "fault": "decline", "when": "now"}, "when"),
+    ],
+)
+def test_nonsense_faults_are_refused_by_field(bench, control, body, field):
+    status, answer = control("POST", "faults", body)
+    assert (status, answer["field"]) == (400, field)
+    assert control("GET", "faults") == (200, [])
+
+
+@pytest.mark.parametrize("body", [b"x", {}, {"now": "today"}, {"advance": None}, {"now": -1}, {"later": 5}])
+def test_nonsense_clocks_are_refused(control, body):
+    assert control("POST", "clock", body)[0] == 400
+
+
+def test_faults_are_counted_listed_and_forgotten(bench, control):
+    fault = {"operation": "charge", "fault": "http_500", "times": 2}
+    assert control("POST", "faults", fault)[0] == 201
+    assert control("GET", "faults")[1] == [fault | {"seconds": 0, "code": None}]
+    kinds = [type(bench.charge()[1]) for _ in range(3)]
+    assert kinds == [Unknown, Unknown, Approved]
+    control("POST", "faults", fault)
+    assert control("DELETE", "faults") == (200, [])
+    assert isinstance(bench.charge()[1], Approved)
+
+
+def test_all_optional_fields_may_be_given(bench, control):
+    given = {"operation": "*", "fault": "decline", "times": 1, "seconds": 0, "code": "..."}
+    assert control("POST", "faults", given)[0] == 201
+    bench.sandbox.clear_faults()
+
+
+def test_faults_keep_to_their_operation(bench):
+    bench.sandbox.fail("cancel", "http_500")
+    order_id, approved = bench.charge()
+    assert isinstance(approved, Approved)
+    assert isinstance(bench.gateway.cancel(bench.cancel_request(order_id, approved, 8900), TIMEOUT), Unknown)
+
+
+def test_a_refused_connection_costs_nothing_and_ends_by_itself(bench, control):
+    assert control("POST", "faults", {"operation": "charge", "fault": "refuse", "seconds": 0.2})[0] == 201
+    order_id, result = bench.charge()
+    assert isinstance(result, NotSent)
+    deadline = time.monotonic() + 5
+    while isinstance(bench.find(order_id), NotSent) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert isinstance(bench.charge()[1], Approved)
+    assert bench.books(order_id) == []
+
+
+def test_the_clock_can_be_set_moved_and_put_back(bench, control):
+    bench.sandbox.clock.follow(time.time)
+    assert abs(control("POST", "clock", {"now": 2_000_000_000})[1]["now"] - 2_000_000_000) < 2
+    assert abs(control("POST", "clock", {"advance": 3600})[1]["now"] - 2_000_003_600) < 2
+    order_id, _ = bench.charge()
+    assert abs(bench.books(order_id)[0]["time"] - 2_000_003_600) < 3
+    assert abs(control("POST", "clock", {"now": None})[1]["now"] - time.time()) < 2
+
+
+def test_unknown_controls(control):
+    assert control("GET", "nothing")[0] == 404
+    assert control("DELETE", "transactions")[0] == 404
+
+
+def test_forced_codes_are_in_the_books(bench):
+    bench.sandbox.fail("charge", "decline")
+    order_id, _ = bench.charge()
+    assert [row["state"] for row in bench.books(order_id)] == ["declined"]
+
+
+def test_a_card_keeps_its_meaning_behind_a_key(bench):
+    secret = bench.key(SPECIAL[NO_FUNDS])
+    results = [
+        bench.gateway.charge_billing_key(bench.order_id(), bench.request(), secret, TIMEOUT).code for _ in range(2)
+    ]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_books_survive_a_restart_without_card_numbers(provider, tmp_path):
+    with run([provider], data=tmp_path) as boxes:
+        before = Bench(provider, boxes[provider], SystemClock())
+        order_id, approved = before.charge()
+        before.gateway.cancel(before.cancel_request(order_id, approved, 900), TIMEOUT)
+        secret = before.key()
+    written = (tmp_path / f"{provider}.json").read_text(encoding="utf-8")
+    assert CARD.number not in written
+    with run([provider], data=tmp_path) as boxes:
+        after = Bench(provider, boxes[provider], SystemClock())
+        assert after.find(order_id).balance == Money(8000)
+        assert isinstance(
+            after.gateway.charge_billing_key(after.order_id(), after.request(), secret, TIMEOUT), Approved
+        )
+        again = after.gateway.charge_billing_key(order_id, after.request(), secret, TIMEOUT)
+        assert isinstance(again, Unknown)
+
+
+def test_the_same_port_after_a_restart():
+    with run(["tosspayments"]) as boxes:
+        port = boxes["tosspayments"].port
+    with run(["tosspayments"], ports={"tosspayments": port}) as boxes:
+        assert boxes["tosspayments"].port == port
+
+
+def test_many_at_once(bench):
+    from concurrent.futures import ThreadPoolExecutor
+
+    order_id = bench.order_id()
+    secret = bench.key()
+    charge = bench.gateway.charge_billing_key
+    with ThreadPoolExecutor(16) as pool:
+        same = [pool.submit(charge, order_id, bench.request(), secret, TIMEOUT) for _ in range(16)]
+        apart = [pool.submit(charge, bench.order_id(), bench.request(), secret, TIMEOUT) for _ in range(64)]
+        approved = {task.result().gateway_ref for task in same if isinstance(task.result(), Approved)}
+        refs = {task.result().gateway_ref for task in apart}
+    assert len(approved) == 1
+    assert bench.money_taken(order_id) == 8900
+    assert len(refs) == 64
+
+
+def test_the_command_prints_urls_and_ends_on_sigterm(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "infra.sandbox",
+        "--ports",
+        '{"tosspayments": 0, "nice_v2": 0}',
+        "--data",
+        tmp_path,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        urls = json.loads(process.stdout.readline())
+        assert set(urls) == {"tosspayments", "nice_v2"}
+        with urllib3.PoolManager() as pool:
+            assert pool.request("GET", f"{urls['nice_v2']}/_sandbox/transactions").json() == []
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_unknown_simulator():
+    with pytest.raises(ValueError, match="no simulator of kcp"), run(["kcp"]):
+        pass
+
+
+def test_expiry_follows_the_clock(bench):
+    """A card good today has run out when the clock says so."""
+    short = replace(CARD, expiry_year="2030", expiry_month="01")
+    assert isinstance(bench.gateway.issue_billing_key(bench.issue_request(), short, TIMEOUT), KeyIssued)
+    bench.sandbox.clock.set(1_900_000_000)
+    assert not isinstance(bench.gateway.issue_billing_key(bench.issue_request(), short, TIMEOUT), KeyIssued)
