@@ -13,6 +13,8 @@ app.register_blueprint(auth.bp)
 app.register_blueprint(payments.bp)
 app.register_blueprint(subscribe.bp)
 app.register_blueprint(admin.bp)
+if config.on_lambda():
+    tasks.warm()
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

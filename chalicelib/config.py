@@ -48,6 +48,10 @@ def log_level() -> str:
     return os.environ.get("LOG_LEVEL", "INFO")
 
 
+def on_lambda() -> bool:
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+
 def queue_name(variable: str) -> str:
     """The last part of a queue's URL, for the decorators in app.py; a name of no queue until the stack exists."""
     return os.environ.get(variable, f"unprovisioned-{variable.lower().replace('_', '-')}").rsplit("/", 1)[-1]

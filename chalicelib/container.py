@@ -4,22 +4,18 @@ Built at the first use and kept for the life of the process. Clients that a proc
 made at their first call.
 """
 
+from __future__ import annotations  # so that naming a type does not load its module
+
 import random
 import threading
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import config
-from chalicelib.gateways.http import HttpClient
-from chalicelib.gateways.registry import Registry
-from chalicelib.gateways.webhook_sender import WebhookSender
-from chalicelib.ports import Deps, TaskKind, Timing
-from chalicelib.storage.queue import SqsQueue
-from chalicelib.storage.sealing import KmsSealer
-from chalicelib.storage.signing import HmacSigner
-from chalicelib.storage.table import DynamoStore
-from chalicelib.usecases.merchants import load_signing_keys
+
+if TYPE_CHECKING:
+    from chalicelib.ports import Deps, TaskKind
 
 
 class SystemClock:
@@ -53,6 +49,16 @@ def install(deps: Deps | None) -> None:
 
 
 def _build() -> Deps:
+    from chalicelib.gateways.http import HttpClient  # noqa: PLC0415
+    from chalicelib.gateways.registry import Registry  # noqa: PLC0415
+    from chalicelib.gateways.webhook_sender import WebhookSender  # noqa: PLC0415
+    from chalicelib.ports import Deps, Timing  # noqa: PLC0415
+    from chalicelib.storage.queue import SqsQueue  # noqa: PLC0415
+    from chalicelib.storage.sealing import KmsSealer  # noqa: PLC0415
+    from chalicelib.storage.signing import HmacSigner  # noqa: PLC0415
+    from chalicelib.storage.table import DynamoStore  # noqa: PLC0415
+    from chalicelib.usecases.merchants import load_signing_keys  # noqa: PLC0415
+
     settings = config.load()
     store = DynamoStore(_client("dynamodb"), settings.table_name)
     sealer = KmsSealer(lambda: _client("kms"), settings.kms_key_id)
@@ -72,6 +78,8 @@ def _build() -> Deps:
 
 
 def _queues(settings: config.Settings) -> dict[TaskKind, str]:
+    from chalicelib.ports import TaskKind  # noqa: PLC0415
+
     return {
         TaskKind.SCHEDULE: settings.payments_queue_url,
         TaskKind.PAYMENT: settings.payments_queue_url,

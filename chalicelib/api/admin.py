@@ -1,17 +1,19 @@
 """/admin: channels, channel groups, defaults, and how a payment was routed. Bearer token, plain JSON."""
 
-from typing import Any
+from __future__ import annotations  # so that naming a type does not load its module
+
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint
 
-from chalicelib.api import schemas
+from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, admin
-from chalicelib.api.views import routing_view, seconds
-from chalicelib.domain.accounts import AdminToken, Audit
 from chalicelib.domain.errors import InvalidRequest, Unauthorized
-from chalicelib.domain.groups import ChannelGroup
-from chalicelib.usecases import channels, groups, lookups, merchants
-from chalicelib.usecases.charges import load_routing
+from chalicelib.usecases import channels, charges, groups, lookups, merchants
+
+if TYPE_CHECKING:
+    from chalicelib.domain.accounts import AdminToken, Audit
+    from chalicelib.domain.groups import ChannelGroup
 
 bp = Blueprint(__name__)
 
@@ -31,19 +33,19 @@ def create_channel(call: Call) -> Answer:
 
 @admin(bp, "GET", "/admin/channels")
 def list_channels(call: Call) -> Answer:
-    routing = load_routing(call.deps, call.merchant_id)
+    routing = charges.load_routing(call.deps, call.merchant_id)
     return Answer([channels.shown(channel) for channel in routing.channels.values()])
 
 
 @admin(bp, "GET", "/admin/channels/{channel_key}")
 def get_channel(call: Call) -> Answer:
-    routing = load_routing(call.deps, call.merchant_id)
+    routing = charges.load_routing(call.deps, call.merchant_id)
     return Answer(channels.shown(routing.channel(call.path["channel_key"])))
 
 
 @admin(bp, "DELETE", "/admin/channels/{channel_key}")
 def delete_channel(call: Call) -> Answer:
-    channel = load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
+    channel = charges.load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
     channels.delete(call.deps, _admin(call), channel.channel_key)
     return Answer(channels.shown(channel))
 
@@ -59,13 +61,13 @@ def create_group(call: Call) -> Answer:
 
 @admin(bp, "GET", "/admin/channel-groups")
 def list_groups(call: Call) -> Answer:
-    routing = load_routing(call.deps, call.merchant_id)
+    routing = charges.load_routing(call.deps, call.merchant_id)
     return Answer([_shown(call, group) for group in routing.groups.values()])
 
 
 @admin(bp, "GET", "/admin/channel-groups/{group_id}")
 def get_group(call: Call) -> Answer:
-    routing = load_routing(call.deps, call.merchant_id)
+    routing = charges.load_routing(call.deps, call.merchant_id)
     return Answer(_shown(call, routing.group(call.path["group_id"])))
 
 
@@ -73,7 +75,7 @@ def get_group(call: Call) -> Answer:
 def update_group(call: Call) -> Answer:
     body = schemas.parse(schemas.GroupBody, call.body)
     group_id = call.path["group_id"]
-    kept = load_routing(call.deps, call.merchant_id).group(group_id)
+    kept = charges.load_routing(call.deps, call.merchant_id).group(group_id)
     if body.environment not in (None, kept.environment):
         raise InvalidRequest("environment", "environment: 그룹의 환경은 바꿀 수 없습니다. (cannot be changed)")
     group = groups.update(call.deps, _admin(call), group_id, _content(body))
@@ -85,7 +87,7 @@ def update_group(call: Call) -> Answer:
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
 def delete_group(call: Call) -> Answer:
-    group = load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
+    group = charges.load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
     groups.delete(call.deps, _admin(call), group.group_id)
     return Answer(_shown(call, group))
 
@@ -115,7 +117,7 @@ def put_settings(call: Call) -> Answer:
 
 @admin(bp, "GET", "/admin/payments/{imp_uid}")
 def get_routing(call: Call) -> Answer:
-    return Answer(routing_view(lookups.by_imp_uid(call.deps, call.merchant_id, call.path["imp_uid"])))
+    return Answer(views.routing_view(lookups.by_imp_uid(call.deps, call.merchant_id, call.path["imp_uid"])))
 
 
 def _content(body: schemas.GroupBody) -> groups.GroupContent:
@@ -128,7 +130,7 @@ def _shown(call: Call, group: ChannelGroup) -> dict[str, Any]:
     return {
         "id": group.group_id,
         "environment": group.environment.value,
-        "created_at": seconds(group.created_at),
+        "created_at": views.seconds(group.created_at),
         **groups.shown_version(group.current),
         "reservation": groups.shown_version(group.reserved) if group.reserved else None,
     }
@@ -137,7 +139,7 @@ def _shown(call: Call, group: ChannelGroup) -> dict[str, Any]:
 def _audit_shown(entry: Audit) -> dict[str, Any]:
     return {
         "action": entry.action,
-        "at": seconds(entry.at),
+        "at": views.seconds(entry.at),
         "by": entry.by,
         "before": entry.before,
         "after": entry.after,

@@ -1,10 +1,11 @@
 """POST /users/getToken."""
 
+from __future__ import annotations  # so that naming a type does not load its module
+
 from chalice.app import Blueprint
 
-from chalicelib.api import schemas
+from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, v1
-from chalicelib.api.views import seconds
 from chalicelib.usecases import tokens
 
 bp = Blueprint(__name__)
@@ -17,7 +18,7 @@ def get_token(call: Call) -> Answer:
     return Answer(
         {
             "access_token": issued.token,
-            "now": seconds(issued.now),
-            "expired_at": seconds(issued.expires_at),
+            "now": views.seconds(issued.now),
+            "expired_at": views.seconds(issued.expires_at),
         }
     )

@@ -4,22 +4,25 @@ Chalice turns a view's exception into a bare 500 before its middleware can see i
 decorator under every route. Views parse, call one use case, and return plain values.
 """
 
+from __future__ import annotations  # so that naming a type does not load its module
+
 import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import container
+from chalicelib import container, ports
+from chalicelib.api import views
 from chalicelib.api.body import read_body
-from chalicelib.domain.accounts import AdminToken
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, RouterError, Unauthorized
-from chalicelib.ports import Conflict, Deps, StoreUnavailable
-from chalicelib.usecases import merchants, tokens
-from chalicelib.usecases.billing_keys import IssueFailed
+from chalicelib.usecases import billing_keys, merchants, tokens
+
+if TYPE_CHECKING:
+    from chalicelib.domain.accounts import AdminToken
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ OVERTAKEN = "다른 변경이 먼저 저장되었습니다. 다시 시도해 주
 class Call:
     """One request as a view sees it. path: decoded path parameters."""
 
-    deps: Deps
+    deps: ports.Deps
     merchant_id: str
     path: Mapping[str, str]
     query: Mapping[str, list[str]]
@@ -102,9 +105,9 @@ def admin(bp: Blueprint, method: str, path: str) -> Callable[[View], Callable[..
 def _guarded(answer: Callable[[], Response], render: Render) -> Response:
     try:
         return answer()
-    except (RouterError, Conflict) as error:
+    except (RouterError, ports.Conflict) as error:
         return render(error)
-    except StoreUnavailable as error:
+    except ports.StoreUnavailable as error:
         log.exception("storage unavailable")
         return render(error)
     except Exception as error:  # the last line before the caller: an answer in our envelope, never a stack trace
@@ -112,7 +115,9 @@ def _guarded(answer: Callable[[], Response], render: Render) -> Response:
         return render(error)
 
 
-def _call(request: Any, deps: Deps, merchant_id: str, path: Mapping[str, str], admin: AdminToken | None = None) -> Call:
+def _call(
+    request: Any, deps: ports.Deps, merchant_id: str, path: Mapping[str, str], admin: AdminToken | None = None
+) -> Call:
     return Call(
         deps=deps,
         merchant_id=merchant_id,
@@ -160,15 +165,13 @@ def _v1_error(error: Exception) -> Response:
             status, code = 401, -1
         case NotFound():
             status, code = 404, 1
-        case IssueFailed():
-            from chalicelib.api.views import failure_view  # noqa: PLC0415 - rare
-
-            code, extra = -1, {"channelSpecificFailures": [failure_view(f) for f in error.failed]}
+        case billing_keys.IssueFailed():
+            code, extra = -1, {"channelSpecificFailures": [views.failure_view(f) for f in error.failed]}
         case Refused():
             code = error.code
-        case StoreUnavailable():
+        case ports.StoreUnavailable():
             status, code = 503, -1
-        case Conflict():
+        case ports.Conflict():
             code = 1
         case _:
             status, code = 500, -1
@@ -189,9 +192,9 @@ def _admin_error(error: Exception) -> Response:
             status, code = 404, "not_found"
         case Refused():
             status, code = 409, "refused"
-        case Conflict():
+        case ports.Conflict():
             status, code = 409, "conflict"
-        case StoreUnavailable():
+        case ports.StoreUnavailable():
             status, code = 503, "unavailable"
     body = {"code": code, "message": _text(error)}
     if name := getattr(error, "field", None):
@@ -203,9 +206,9 @@ def _text(error: Exception) -> str:
     match error:
         case RouterError():
             return error.message
-        case Conflict():
+        case ports.Conflict():
             return OVERTAKEN
-        case StoreUnavailable():
+        case ports.StoreUnavailable():
             return BUSY
         case _:
             return BROKEN

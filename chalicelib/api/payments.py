@@ -1,13 +1,18 @@
 """/payments: look up and cancel."""
 
+from __future__ import annotations  # so that naming a type does not load its module
+
+from typing import TYPE_CHECKING
+
 from chalice.app import Blueprint
 
-from chalicelib.api import schemas
+from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, v1
-from chalicelib.api.views import payment_message, payment_view
 from chalicelib.domain.errors import InvalidRequest, NotFound
-from chalicelib.domain.payments import Payment
 from chalicelib.usecases import cancels, lookups
+
+if TYPE_CHECKING:
+    from chalicelib.domain.payments import Payment
 
 bp = Blueprint(__name__)
 
@@ -19,7 +24,7 @@ def cancel(call: Call) -> Answer:
     body = schemas.parse(schemas.CancelPayment, call.body)
     wanted = cancels.Cancel(**body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook))
     payment = cancels.cancel(call.deps, call.merchant_id, wanted)
-    return Answer(payment_view(payment))
+    return Answer(views.payment_view(payment))
 
 
 @v1(bp, "GET", "/payments/{imp_uid}")
@@ -56,7 +61,7 @@ def _candidates(call: Call) -> list[Payment]:
 
 
 def _found(payment: Payment) -> Answer:
-    return Answer(payment_view(payment), payment_message(payment))
+    return Answer(views.payment_view(payment), views.payment_message(payment))
 
 
 def _include_sandbox(call: Call) -> bool:

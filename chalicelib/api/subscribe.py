@@ -1,14 +1,19 @@
 """/subscribe: billing keys, card charges and reserved payments."""
 
+from __future__ import annotations  # so that naming a type does not load its module
+
+from typing import TYPE_CHECKING
+
 from chalice.app import Blueprint
 
-from chalicelib.api import schemas
+from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, v1
-from chalicelib.api.views import issue_extra, key_view, payment_message, payment_view, schedule_view
-from chalicelib.domain.charging import Card, PaymentRequest
 from chalicelib.domain.errors import InvalidRequest, Refused
-from chalicelib.domain.payments import Payment, State
 from chalicelib.usecases import billing_keys, charges, schedules
+
+if TYPE_CHECKING:
+    from chalicelib.domain.charging import Card, PaymentRequest
+    from chalicelib.domain.payments import Payment
 
 bp = Blueprint(__name__)
 
@@ -23,11 +28,11 @@ def onetime(call: Call) -> Answer:
     request = _request(call, body)
     card = body.card(CARD_REFUSED, call.deps.clock.now())
     payment = charges.charge_card(call.deps, call.merchant_id, request, card, body.target())
-    message = payment_message(payment)
-    if body.customer_uid is not None and payment.state is State.PAID:
+    message = views.payment_message(payment)
+    if body.customer_uid is not None and payment.v1_status == "paid":
         left = call.deps.timing.request_budget.total_seconds() - (call.deps.clock.monotonic() - started)
         message = _store_key(call, body, card, left)
-    return Answer(payment_view(payment), message)
+    return Answer(views.payment_view(payment), message)
 
 
 def _store_key(call: Call, body: schemas.Onetime, card: Card, seconds_left: float) -> str | None:
@@ -52,7 +57,7 @@ def again(call: Call) -> Answer:
 
 
 def _charged(payment: Payment) -> Answer:
-    return Answer(payment_view(payment), payment_message(payment))
+    return Answer(views.payment_view(payment), views.payment_message(payment))
 
 
 def _request(call: Call, body: schemas.ChargeFields, where: str = "") -> PaymentRequest:
@@ -74,13 +79,13 @@ def issue_key(call: Call) -> Answer:
         customer=body.customer(),
     )
     key = billing_keys.issue(call.deps, call.merchant_id, wanted)
-    return Answer(key_view(key), extra=issue_extra(key))
+    return Answer(views.key_view(key), extra=views.issue_extra(key))
 
 
 @v1(bp, "GET", "/subscribe/customers/{customer_uid}")
 def get_key(call: Call) -> Answer:
     uid = billing_keys.check_customer_uid(call.path["customer_uid"])
-    return Answer(key_view(billing_keys.find(call.deps, call.merchant_id, uid)))
+    return Answer(views.key_view(billing_keys.find(call.deps, call.merchant_id, uid)))
 
 
 @v1(bp, "DELETE", "/subscribe/customers/{customer_uid}")
@@ -92,7 +97,7 @@ def delete_key(call: Call) -> Answer:
         message = (
             f"삭제되었습니다. PG사 확인이 되지 않은 채널: {', '.join(unconfirmed)} (not confirmed by these gateways)"
         )
-    return Answer(key_view(key), message)
+    return Answer(views.key_view(key), message)
 
 
 @v1(bp, "POST", "/subscribe/payments/schedule")
@@ -118,7 +123,7 @@ def book(call: Call) -> Answer:
         channel_key=None if body.card_number else body.channel_key,
         customer_id=body.customer_id,
     )
-    return Answer([schedule_view(order) for order in booked])
+    return Answer([views.schedule_view(order) for order in booked])
 
 
 def _issue_for_schedule(call: Call, body: schemas.Schedule) -> None:
@@ -138,11 +143,11 @@ def _issue_for_schedule(call: Call, body: schemas.Schedule) -> None:
 
 @v1(bp, "GET", "/subscribe/payments/schedule/{merchant_uid}")
 def get_schedule(call: Call) -> Answer:
-    return Answer(schedule_view(schedules.find(call.deps, call.merchant_id, call.path["merchant_uid"])))
+    return Answer(views.schedule_view(schedules.find(call.deps, call.merchant_id, call.path["merchant_uid"])))
 
 
 @v1(bp, "POST", "/subscribe/payments/unschedule")
 def unschedule(call: Call) -> Answer:
     body = schemas.parse(schemas.Unschedule, call.body)
     revoked = schedules.revoke(call.deps, call.merchant_id, body.customer_uid, body.merchant_uid)
-    return Answer([schedule_view(order) for order in revoked])
+    return Answer([views.schedule_view(order) for order in revoked])

@@ -3,16 +3,23 @@
 import logging
 from typing import Any
 
-from chalicelib import container
-from chalicelib.storage.items import DUE_SHARDS
-from chalicelib.storage.queue import from_message
+from chalicelib import container, ports
+from chalicelib.api import schemas, views
+from chalicelib.storage import items, queue
 from chalicelib.usecases import timer
 
 log = logging.getLogger(__name__)
 
 
+def warm() -> None:
+    """Load and build everything now. For Lambda's init phase, which has a whole CPU; a request has its share of one."""
+    for module in (schemas, views, ports, items, queue, timer):
+        vars(module)
+    container.get().gateways.specs()
+
+
 def sweep() -> None:
-    swept = timer.sweep(container.get(), range(DUE_SHARDS))
+    swept = timer.sweep(container.get(), range(items.DUE_SHARDS))
     log.info("swept", extra={"handed_over": swept.handed_over})
 
 
@@ -21,7 +28,7 @@ def work(event: Any) -> dict[str, Any]:
     failures = []
     for record in event.to_dict()["Records"]:
         try:
-            timer.work(container.get(), from_message(record["body"]))
+            timer.work(container.get(), queue.from_message(record["body"]))
         except Exception:  # whatever went wrong with one message, the others must not be repeated for it
             log.exception("task failed")
             failures.append({"itemIdentifier": record["messageId"]})

@@ -8,7 +8,7 @@ It uses urllib3's connections without its pool, on purpose. A pooled connection 
 turns a harmless reset into an unknown outcome; a pool retries, follows redirects, and prints paths at DEBUG, and
 the paths of some gateways contain billing keys.
 
-The module also holds the few readers that every adapter needs: instants, and texts that may be kept.
+The module also holds the few readers that every adapter needs: instants, and texts fit to be sent or kept.
 """
 
 import http.client
@@ -100,7 +100,7 @@ class HttpClient:
             outcome = str(exc)
             raise
         finally:
-            took = (time.monotonic() - started) * 1000
+            took = int((time.monotonic() - started) * 1000)
             log.info("%s %s %s: %s, %d ms", method, urlsplit(url).hostname, operation, outcome, took)
         return reply
 
@@ -240,6 +240,11 @@ def instant(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=KST)
+
+
+def plain_text(text: str | None) -> str:
+    """A merchant's words, fit to be sent: no control characters, no half characters (JSON can carry both)."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]+", " ", text or "").strip()
 
 
 _CARD_LIKE = re.compile(r"\d(?:[ -]?\d){12,18}")

@@ -51,7 +51,7 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
-from chalicelib.gateways.http import KST, HttpClient, Reply, instant, quote_text
+from chalicelib.gateways.http import KST, HttpClient, Reply, instant, plain_text, quote_text
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -309,7 +309,7 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
 
 def _cancel_order(request: CancelRequest) -> dict[str, Any]:
     """NICE refuses a second partial cancel of the same order id, a second full cancel it refuses anyway."""
-    body: dict[str, Any] = {"reason": request.reason[:100] or "취소", "orderId": request.cancel_id}
+    body: dict[str, Any] = {"reason": plain_text(request.reason)[:100] or "취소", "orderId": request.cancel_id}
     if request.amount != request.charged:
         body["cancelAmt"] = request.amount.amount
     if request.tax_free:
@@ -319,8 +319,8 @@ def _cancel_order(request: CancelRequest) -> dict[str, Any]:
 
 def _add_buyer(body: dict[str, Any], buyer: Buyer) -> None:
     """Optional here, so what does not fit is cut or left out rather than refused."""
-    if buyer.name:
-        body["buyerName"] = _cut(buyer.name, 30)
+    if name := _cut(buyer.name, 30):
+        body["buyerName"] = name
     if buyer.email and len(buyer.email) <= 60:
         body["buyerEmail"] = buyer.email
     if buyer.tel and len(buyer.tel) <= 20:
@@ -329,12 +329,12 @@ def _add_buyer(body: dict[str, Any], buyer: Buyer) -> None:
 
 def _goods_name(name: str | None) -> str:
     """40 bytes, without the characters that NICE refuses and the double quote, which breaks its records."""
-    return _cut(re.sub(r'[%&|$\-+=\[\]"\x00-\x1f]', " ", name or "").strip(), 40) or "상품"
+    return _cut(re.sub(r'[%&|$\-+=\[\]"]', " ", name or ""), 40) or "상품"
 
 
-def _cut(text: str, limit: int) -> str:
+def _cut(text: str | None, limit: int) -> str:
     """At most `limit` bytes of UTF-8, never half a character."""
-    return text.encode(errors="ignore")[:limit].decode(errors="ignore").strip()
+    return plain_text(text).encode()[:limit].decode(errors="ignore").strip()
 
 
 def _card_text(card: Card) -> str:

@@ -51,7 +51,7 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
-from chalicelib.gateways.http import HttpClient, Reply, instant, quote_text
+from chalicelib.gateways.http import HttpClient, Reply, instant, plain_text, quote_text
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Adapter:
         if not request.gateway_ref:
             raise UnsupportedOperation("tosspayments: no cancel by order id (net-cancel)")
         body: dict[str, Any] = {
-            "cancelReason": request.reason[:200] or "취소",
+            "cancelReason": plain_text(request.reason)[:200] or "취소",
             "cancelAmount": request.amount.amount,
             # Toss refuses if its balance differs: nobody else's cancel can be mistaken for ours.
             "refundableAmount": request.balance.amount,
@@ -264,7 +264,7 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "amount": request.amount.amount,
         "orderId": order_id,
-        "orderName": (request.name or request.merchant_uid)[:100],
+        "orderName": plain_text(request.name)[:100] or "상품",
     }
     if request.quota:
         body["cardInstallmentPlan"] = request.quota
@@ -281,7 +281,7 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
 
 
 def _add_customer(body: dict[str, Any], name: str | None, email: str | None) -> None:
-    if name:
+    if name := plain_text(name):
         body["customerName"] = name[:100]
     if email and len(email) <= 100:
         body["customerEmail"] = email
