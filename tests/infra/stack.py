@@ -44,12 +44,18 @@ class Stack:
     def json(self, name: str) -> Any:
         return json.loads((self.project / ".chalice" / name).read_text())
 
-    def provision(self, *arguments: str) -> None:
+    @contextmanager
+    def in_reach(self) -> Iterator[None]:
+        """For code of this process that finds its AWS in the environment."""
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)
             for name, value in _environment(self.url).items():
                 patch.setenv(name, value)
+            yield
+
+    def provision(self, *arguments: str) -> None:
+        with self.in_reach():
             assert provision.main(["--stage", STAGE, *arguments], project=self.project) == 0
 
     def chalice(self, *arguments: str, cli: tuple[str | Path, ...] = (CHALICE,)) -> None:

