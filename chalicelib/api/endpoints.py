@@ -7,6 +7,7 @@ decorator under every route. Views parse, call one use case, and return plain va
 from __future__ import annotations  # so that naming a type does not load its module
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -215,4 +216,5 @@ def _text(error: Exception) -> str:
 
 
 def _json(body: Any, status: int) -> Response:
-    return Response(body, {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}, status)
+    text = json.dumps(body, ensure_ascii=False)  # Korean stays readable in a terminal
+    return Response(text, {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}, status)

@@ -173,6 +173,8 @@ class HttpClient:
                 raise NoReplyError(f"no reply: {'out of time' if deadline.over else _name(exc)}") from exc
         if deadline.over:  # a body without a length ends where the connection was cut
             raise NoReplyError("no reply: out of time")
+        if reply.status != 204 and not reply.body and not _has_length(reply):
+            raise NoReplyError("no reply: cut off")  # http.client takes headers that break off for complete
         return reply
 
     def _read(self, response: object) -> bytes:
@@ -225,6 +227,10 @@ def _target(url: str) -> str:
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _has_length(reply: Reply) -> bool:
+    return "content-length" in reply.headers or "transfer-encoding" in reply.headers
 
 
 def _name(exc: BaseException) -> str:

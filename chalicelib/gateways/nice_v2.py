@@ -329,7 +329,7 @@ def _add_buyer(body: dict[str, Any], buyer: Buyer) -> None:
 
 def _goods_name(name: str | None) -> str:
     """40 bytes, without the characters that NICE refuses and the double quote, which breaks its records."""
-    return _cut(re.sub(r'[%&|$\-+=\[\]"]', " ", name or ""), 40) or "상품"
+    return _cut(re.sub(r'[%&|$\-+=\[\]"\s]+', " ", name or ""), 40) or "상품"
 
 
 def _cut(text: str | None, limit: int) -> str:

@@ -1,9 +1,8 @@
 """Issuing, reading and deleting billing keys, ordinary and super."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from chalicelib.domain.channels import Channel
 from chalicelib.domain.charging import (
@@ -23,15 +22,13 @@ from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.merchants import Routing
 from chalicelib.ports import Conflict, Deleted, Deps, Ref
 from chalicelib.usecases.choosing import Resolved, Target, resolve
+from chalicelib.usecases.parallel import at_once
 from chalicelib.usecases.vault import open_gateway, open_key, seal_key
 
 log = logging.getLogger(__name__)
 
 ISSUE_FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다."
 WRITE_TRIES = 3
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class IssueFailed(Refused):
@@ -85,16 +82,6 @@ def _channels(deps: Deps, routing: Routing, found: Resolved) -> list[Channel]:
     if not entries:
         raise Refused("채널 그룹에 활성화된 채널이 없습니다. (no enabled channel in the group)", field="channelGroupId")
     return [routing.channels[e.channel_key] for e in entries]
-
-
-def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Run `work` on all items in threads; results in the items' order."""
-    if len(items) == 1:
-        return [work(items[0])]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only issuing and deleting need threads
-
-    with ThreadPoolExecutor(max_workers=len(items)) as pool:
-        return list(pool.map(work, items))
 
 
 def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id: str) -> IssueResult | str:

@@ -6,13 +6,14 @@ before it acts; so the watermark may be written last, and a run that dies is sim
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.timer import Watermark
 from chalicelib.ports import Conflict, Deps, DueItem, Ref, Task, TaskKind
 from chalicelib.usecases import notifying, schedules, settling
+from chalicelib.usecases.parallel import at_once
 
 log = logging.getLogger(__name__)
 
@@ -26,24 +27,28 @@ class Sweep:
     handed_over: int
 
 
-def sweep(deps: Deps, shards: Iterable[int]) -> Sweep:
-    """One run over all shards. Costs grow with what is due, never with what is stored."""
+def sweep(deps: Deps, shards: Sequence[int]) -> Sweep:
+    """One run over all shards, at the same time. Costs grow with what is due, never with what is stored."""
     now = deps.clock.now()
     watermark = deps.store.load(Ref(Watermark, ())) or Watermark(None)
     until = now + deps.timing.horizon
     ahead_from = watermark.swept_until - OVERLAP if watermark.swept_until else None
-    count = 0
-    for shard in shards:
-        overdue = deps.store.due(shard, None, now - deps.timing.overdue_after)
-        ahead = deps.store.due(shard, max(ahead_from, now) if ahead_from else None, until)
-        for batch in _batched(_tasks([*overdue], ahead)):
-            deps.queue.put(batch, now)
-            count += len(batch)
+    counts = at_once(lambda shard: _sweep_shard(deps, shard, now, ahead_from, until), shards)
     try:
         deps.store.commit(replace(watermark, swept_until=until))
     except Conflict:
         log.info("another sweep ran at the same time")
-    return Sweep(count)
+    return Sweep(sum(counts))
+
+
+def _sweep_shard(deps: Deps, shard: int, now: datetime, ahead_from: datetime | None, until: datetime) -> int:
+    overdue = list(deps.store.due(shard, None, now - deps.timing.overdue_after))
+    ahead = deps.store.due(shard, max(ahead_from, now) if ahead_from else None, until)
+    count = 0
+    for batch in _batched(_tasks(overdue, ahead)):
+        deps.queue.put(batch, now)
+        count += len(batch)
+    return count
 
 
 def _tasks(overdue: list[DueItem], ahead: Iterable[DueItem]) -> Iterator[Task]:
