@@ -183,8 +183,7 @@ def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, 
 
 def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Payment:
     """Reserve a cancel. One at a time: with two in the air, the gateway's balance could not tell which one worked."""
-    if payment.state is not State.PAID:
-        raise Refused("승인된 결제만 취소할 수 있습니다. (only a paid payment can be cancelled)")
+    check_paid(payment)
     if payment.open_cancel:
         raise TryAgain("이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)")
     if payment.balance.amount == 0:
@@ -195,6 +194,14 @@ def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Pa
             field="amount",
         )
     return replace(payment, cancels=(*payment.cancels, cancel), due_at=due_at, checks=0)
+
+
+def check_paid(payment: Payment) -> None:
+    """Raises Refused or TryAgain unless there is something to give back."""
+    if payment.state in (State.CLAIMED, State.UNKNOWN):
+        raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
+    if payment.state is not State.PAID:
+        raise Refused("승인된 결제만 취소할 수 있습니다. (only a paid payment can be cancelled)")
 
 
 def finish_cancel(payment: Payment, cancel_id: str, result: Cancelled, now: datetime) -> Payment:

@@ -70,7 +70,7 @@ SPEC = GatewaySpec(
     # The window takes USD too, but the manual gives the amount of a billing charge as a whole number only.
     currencies=frozenset({"KRW"}),
     credentials=(
-        CredentialField("client_id", "클라이언트 ID (Client ID)", secret=False),
+        CredentialField("client_id", "클라이언트 ID (Client ID)", secret=False, pattern=r"[!-~]{1,200}"),
         # The whole key encrypts card data, and AES-256 takes exactly 32 bytes.
         CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{32}"),
     ),
@@ -155,7 +155,7 @@ class Adapter:
         if not isinstance(reply, Reply):
             return reply
         expired = _success(_Bid, reply, "0000", "F101")
-        if expired and expired.bid == bid:
+        if expired and expired.bid in {None, bid}:
             return KeyDeleted()
         refusal = _refusal(reply)
         if isinstance(refusal, Declined) and refusal.code in KEY_GONE_CODES:
@@ -175,7 +175,7 @@ class Adapter:
         issued = _success(_Bid, reply, "0000", "F100")
         if issued is None:
             return _refusal(reply)
-        if not issued.bid or issued.order_id != order_id:
+        if not issued.bid or issued.order_id not in {None, order_id}:
             return Unknown("the reply is not about this order")
         return KeyIssued({"bid": issued.bid}, _card_summary(issued.card_code, issued.card_name, card.masked))
 
@@ -298,7 +298,7 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
         "orderId": order_id,
         "amount": request.amount.amount,
         "goodsName": _goods_name(request.name),
-        "cardQuota": str(request.quota),
+        "cardQuota": str(request.quota if request.quota > 1 else 0),
         "useShopInterest": False,  # nothing else is served here (payment-subscribe)
     }
     if request.tax_free:

@@ -67,8 +67,11 @@ SPEC = GatewaySpec(
     operations=frozenset(Operation),
     currencies=frozenset({"KRW"}),
     credentials=(
-        CredentialField("secret_key", "시크릿 키 (Secret key)"),
-        CredentialField("client_key", "클라이언트 키 (Client key)", secret=False, required=False),
+        # ASCII only: a byte order mark that came along with a copied key would break the authentication unseen.
+        CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{1,200}"),
+        CredentialField(
+            "client_key", "클라이언트 키 (Client key)", secret=False, required=False, pattern=r"[!-~]{1,200}"
+        ),
     ),
     # An approval may take 60 s (reference, billing charge). Ten minutes leave room for queues on the way.
     settling_delay=timedelta(minutes=10),
@@ -97,6 +100,10 @@ class Adapter:
     def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult:
         body = _order(order_id, request)
         _add_card(body, card)
+        if request.interest_free_by_merchant:
+            body["useFreeInstallmentPlan"] = True
+        if request.use_card_point:
+            body["useCardPoint"] = True
         return self._charge("charge_card", "/v1/payments/key-in", order_id, body, timeout)
 
     def charge_billing_key(
@@ -266,12 +273,8 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
         "orderId": order_id,
         "orderName": plain_text(request.name)[:100] or "상품",
     }
-    if request.quota:
+    if request.quota > 1:
         body["cardInstallmentPlan"] = request.quota
-    if request.interest_free_by_merchant:
-        body["useFreeInstallmentPlan"] = True
-    if request.use_card_point:
-        body["useCardPoint"] = True
     if request.tax_free:
         body["taxFreeAmount"] = request.tax_free
     if request.browser_ip:
@@ -283,7 +286,7 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
 def _add_customer(body: dict[str, Any], name: str | None, email: str | None) -> None:
     if name := plain_text(name):
         body["customerName"] = name[:100]
-    if email and len(email) <= 100:
+    if email and len(email) <= 100 and "@" in email:  # optional, but refused if it looks wrong
         body["customerEmail"] = email
 
 

@@ -9,7 +9,7 @@ from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Cancellation, CancelState, Payment, State, claim_cancel
+from chalicelib.domain.payments import Cancellation, CancelState, Payment, check_paid, claim_cancel
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases.settling import cancel_request, record_cancel
 from chalicelib.usecases.vault import open_gateway
@@ -74,8 +74,7 @@ def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
 
 
 def _check(payment: Payment, wanted: Cancel) -> None:
-    if payment.state in (State.CLAIMED, State.UNKNOWN):
-        raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
+    check_paid(payment)
     if wanted.checksum is not None and _money(payment, wanted, "checksum") != payment.balance:
         raise Refused(
             f"checksum: 취소 가능한 잔액({payment.balance.to_decimal()})과 다릅니다. (differs from what is left)",

@@ -170,6 +170,13 @@ def abort_booking(deps: Deps, merchant_id: str, booking_id: str) -> None:
         log.info("booking %s was finished or undone by another", booking_id)
 
 
+def abort_overdue(deps: Deps, merchant_id: str, booking_id: str) -> None:
+    """For the timer: undo a booking whose owner must be dead."""
+    booking = deps.store.load(Ref(Booking, (merchant_id, booking_id)))
+    if booking is not None and booking.due_at <= deps.clock.now():
+        abort_booking(deps, merchant_id, booking_id)
+
+
 def _undo(deps: Deps, order: Order) -> None:
     """Back to what the order was before: nothing, or spent by failed payments."""
     if order.imp_uids:

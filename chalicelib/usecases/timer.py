@@ -83,8 +83,7 @@ def work(deps: Deps, task: Task) -> None:
             _wait(deps, task)
             notifying.deliver(deps, *task.parts)
         case TaskKind.BOOKING:
-            _wait(deps, task)
-            schedules.abort_booking(deps, *task.parts)
+            schedules.abort_overdue(deps, *task.parts)
 
 
 def _wait(deps: Deps, task: Task) -> None:

@@ -52,6 +52,8 @@ leaf = st.one_of(
     st.none(), st.booleans(), st.integers(), st.integers(-(10**60), 10**60), st.floats(), st.text(max_size=60),
     st.sampled_from(["", " ", "0", "-1", "1e999", "NaN", "\x00", "2030-12", "4242-4242-4242-4242", "http://[::1", "%00"]),
 )  # fmt: skip
+
+
 def objects(inner):
     return st.dictionaries(st.one_of(st.sampled_from(NAMES), st.text(max_size=12)), inner, max_size=8)
 
@@ -82,7 +84,14 @@ body = st.one_of(
     ),
 )
 content_type = st.sampled_from(
-    ["application/json", "application/x-www-form-urlencoded", "text/plain", "application/json; charset=euc-kr", "", "///;;"]
+    [
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/json; charset=euc-kr",
+        "",
+        "///;;",
+    ]
 )
 segment = st.one_of(
     st.text(max_size=90).map(lambda text: "".join(f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass")) or "%20"),

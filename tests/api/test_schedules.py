@@ -348,3 +348,12 @@ def test_tasks_carry_pointers_only(api, world, group):
     assert from_message(to_message(task)) == task
     assert task.kind is TaskKind.SCHEDULE
     assert "8900" not in to_message(task)
+
+
+def test_a_payment_that_no_channel_could_take_cannot_be_cancelled(api, world, group):
+    book(api, entries(world, seconds=5))
+    api.delete("/subscribe/customers/customer-1")
+    world.clock.advance(seconds=5)
+    world.run_queue()
+    status, body = api.post("/payments/cancel", merchant_uid="m0")
+    assert (status, body["code"], body["response"]) == (200, 1, None)

@@ -136,8 +136,8 @@ def test_dispatched_many_times_and_against_revoking(shared):
     """Half of the orders are run by all processes at once; of the others, all revoke: one of them succeeds."""
     from datetime import timedelta
 
-    from chalicelib.ports import Ref
     from chalicelib.domain.orders import Order
+    from chalicelib.ports import Ref
     from chalicelib.usecases import billing_keys
 
     world, joined = shared

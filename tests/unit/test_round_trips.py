@@ -40,7 +40,10 @@ def test_calls_per_operation(counted):
     assert onetime == ["GetItem", *charged]
     issued = during(lambda: billing_keys.issue(deps, merchant, billing_keys.Issue("c", CARD, Target())))
     assert issued == ["BatchGetItem", "PutItem"]
-    assert during(lambda: charges.charge_key(deps, merchant, "c", request("o2"), Target())) == ["BatchGetItem", *charged]
+    assert during(lambda: charges.charge_key(deps, merchant, "c", request("o2"), Target())) == [
+        "BatchGetItem",
+        *charged,
+    ]
     world.webhook_url("https://shop.example/hook")
     told = during(lambda: charges.charge_key(deps, merchant, "c", request("o3"), Target()))
     assert told == ["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]

@@ -147,7 +147,14 @@ def test_currencies_do_not_mix():
 def payment(amount=10_000):
     attempt = Attempt(1, "o1", "k", "pg", "mid", NOW, Decision("direct", "k", ()))
     return Payment(
-        "imp00000001", "imp_1", Environment.TEST, PaymentRequest("m", Money(amount)), State.CLAIMED, (attempt,), NOW, NOW
+        "imp00000001",
+        "imp_1",
+        Environment.TEST,
+        PaymentRequest("m", Money(amount)),
+        State.CLAIMED,
+        (attempt,),
+        NOW,
+        NOW,
     )
 
 
@@ -198,9 +205,7 @@ class Life(RuleBasedStateMachine):
             self.payment = claim_cancel(self.payment, cancel, NOW)
         except Refused:
             assert (
-                self.payment.state is not State.PAID
-                or self.payment.open_cancel
-                or amount > self.payment.balance.amount
+                self.payment.state is not State.PAID or self.payment.open_cancel or amount > self.payment.balance.amount
             )
 
     @precondition(lambda self: self.payment.open_cancel)
