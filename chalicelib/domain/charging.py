@@ -149,7 +149,7 @@ class GatewayCancel:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The gateway has the money. balance: what is left after cancels, if the gateway tells."""
+    """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first."""
 
     gateway_ref: str
     amount: Money

@@ -77,6 +77,7 @@ SPEC = GatewaySpec(
     settling_delay=timedelta(minutes=10),
     net_cancel_window=timedelta(hours=1),
     card_fields=frozenset({"birth", "password_2digits"}),
+    min_amount=1000,  # code 3041: a card payment below 1,000 won is refused
 )
 
 

@@ -155,10 +155,12 @@ def _void_wrong_amount(deps: Deps, routing: Routing, gateway: Gateway, payment: 
 
 
 def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
+    if not payment.gateway_ref:  # without one, an adapter may undo whatever runs under the order id
+        raise ValueError(f"{payment.imp_uid} has no gateway reference")
     return CancelRequest(
         cancel_id=cancel.cancel_id,
         order_id=payment.attempt.order_id,
-        gateway_ref=payment.gateway_ref or "",
+        gateway_ref=payment.gateway_ref,
         amount=cancel.amount,
         balance=payment.balance,
         charged=payment.request.amount,

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -175,8 +176,6 @@ def test_the_same_port_after_a_restart():
 
 
 def test_many_at_once(bench):
-    from concurrent.futures import ThreadPoolExecutor
-
     order_id = bench.order_id()
     secret = bench.key()
     charge = bench.gateway.charge_billing_key

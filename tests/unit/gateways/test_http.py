@@ -60,8 +60,9 @@ def server(behave, context: ssl.SSLContext | None = None):
 
 
 def request_of(connection) -> bytes:
+    """The whole request: to close with a part of it unread would reset the connection."""
     text = b""
-    while b"\r\n\r\n" not in text:
+    while b"\r\n\r\n" not in text or (b"\r\nContent-Length: 2\r\n" in text and not text.endswith(b"{}")):
         part = connection.recv(65536)
         if not part:
             break
@@ -338,7 +339,7 @@ def test_the_log_tells_the_operation_and_never_the_path(caplog):
     for raw in replies:
         with server(lambda c, raw=raw: (request_of(c), c.sendall(raw))) as port, contextlib.suppress(NoReplyError):
             HttpClient().send(
-                "POST", f"http://127.0.0.1:{port}/v1/billing/SECRET-KEY", operation="charge", timeout=2, body=b"SECRET"
+                "POST", f"http://127.0.0.1:{port}/v1/billing/SECRET-KEY", operation="charge", timeout=2, body=b"{}"
             )
     assert len(caplog.records) == 3
     assert "POST 127.0.0.1 charge: HTTP 200" in caplog.text

@@ -1,0 +1,380 @@
+"""Toss Payments, core API v1: key-in, billing by card data, query, cancel.
+
+Source: Toss core API reference and error codes; behaviour measured with test keys where the reference is silent
+(balance 0 after partial cancels stays PARTIAL_CANCELED; the header TossPayments-Test-Code; idempotent replays).
+Our own reading: a declined order can be found as ABORTED, and may be tried again under the same order id.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from infra.sandbox.server import (
+    EXPIRED,
+    NO_FUNDS,
+    STOLEN,
+    Answer,
+    Cancel,
+    Charge,
+    Key,
+    Refusal,
+    Request,
+    card_outcome,
+    json_answer,
+    masked,
+    new_id,
+    seoul,
+)
+from infra.sandbox.server import Simulator as Base
+
+TEST_CREDENTIALS = {"secret_key": "test_sk_sandbox0000000000000001", "client_key": "test_ck_sandbox0000000000000001"}
+OTHER_CREDENTIALS = {"secret_key": "test_sk_sandbox0000000000000002", "client_key": "test_ck_sandbox0000000000000002"}
+"""A second merchant: sees nothing of the first."""
+
+ACCOUNTS = {TEST_CREDENTIALS["secret_key"]: "sandbox1", OTHER_CREDENTIALS["secret_key"]: "sandbox2"}
+
+PUBLISHED_CARD = "9410001234567890"
+IDEMPOTENCY_DAYS = 15
+
+WILL_ANSWER = {
+    STOLEN: "INVALID_CARD_LOST_OR_STOLEN",
+    NO_FUNDS: "REJECT_CARD_PAYMENT",
+    EXPIRED: "INVALID_CARD_EXPIRATION",
+}
+
+STATUSES = {
+    401: ("UNAUTHORIZED_KEY",),
+    403: (
+        "INCORRECT_BASIC_AUTH_FORMAT", "FORBIDDEN_REQUEST", "REJECT_CARD_PAYMENT", "REJECT_CARD_COMPANY",
+        "REJECT_ACCOUNT_PAYMENT", "EXCEED_MAX_AUTH_COUNT", "EXCEED_MAX_ONE_DAY_AMOUNT", "FDS_ERROR",
+        "NOT_CANCELABLE_AMOUNT", "NOT_CANCELABLE_PAYMENT", "FORBIDDEN_CONSECUTIVE_REQUEST", "NOT_AVAILABLE_BANK",
+        "NOT_ALLOWED_PARTIAL_REFUND", "INVALID_PASSWORD", "EXCEED_MAX_REFUND_AMOUNT", "EXCEED_MAX_REFUND_DUE",
+    ),
+    404: ("NOT_FOUND_PAYMENT", "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_BILLING", "NOT_FOUND_MERCHANT"),
+    409: ("IDEMPOTENT_REQUEST_PROCESSING",),
+    500: (
+        "FAILED_INTERNAL_SYSTEM_PROCESSING", "FAILED_PAYMENT_INTERNAL_SYSTEM_PROCESSING", "UNKNOWN_PAYMENT_ERROR",
+        "FAILED_DB_PROCESSING", "FAILED_CARD_COMPANY_RESPONSE", "FAILED_REFUND_PROCESS", "FAILED_PARTIAL_REFUND",
+        "FAILED_METHOD_HANDLING_CANCEL", "FAILED_BILLING_AUTO_CANCEL", "COMMON_ERROR",
+    ),
+}  # fmt: skip
+"""HTTP status -> codes; every other code comes with 400."""
+
+MESSAGES = {
+    "UNAUTHORIZED_KEY": "인증되지 않은 시크릿 키 혹은 클라이언트 키 입니다.",
+    "INCORRECT_BASIC_AUTH_FORMAT": "인증 헤더의 형식이 올바르지 않습니다.",
+    "INVALID_CARD_LOST_OR_STOLEN": "분실 혹은 도난 카드입니다.",
+    "REJECT_CARD_PAYMENT": "한도초과 혹은 잔액부족으로 결제에 실패했습니다.",
+    "INVALID_CARD_EXPIRATION": "카드 정보를 다시 확인해주세요. (유효기간)",
+    "INVALID_CARD_NUMBER": "카드번호를 다시 확인해주세요.",
+    "DUPLICATED_ORDER_ID": "이미 승인 및 취소가 진행된 중복된 주문번호 입니다.",
+    "NOT_FOUND_PAYMENT": "존재하지 않는 결제 정보 입니다.",
+    "ALREADY_CANCELED_PAYMENT": "이미 취소된 결제 입니다.",
+    "NOT_CANCELABLE_AMOUNT": "취소 할 수 없는 금액 입니다.",
+}
+
+
+class Simulator(Base):
+    provider: ClassVar[str] = "tosspayments"
+    routes: ClassVar = (
+        ("POST", r"/v1/payments/key-in", "charge", "key_in"),
+        ("POST", r"/v1/billing/authorizations/card", "issue", "issue"),
+        ("POST", r"/v1/billing/([^/]+)", "charge", "charge_key"),
+        ("DELETE", r"/v1/billing/([^/]+)", "delete", "delete_key"),
+        ("GET", r"/v1/payments/orders/([^/]+)", "find", "find_order"),
+        ("GET", r"/v1/payments/([^/]+)", "find", "find_payment"),
+        ("POST", r"/v1/payments/([^/]+)/cancel", "cancel", "cancel"),
+    )
+
+    def authenticate(self, request: Request) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            pair = base64.b64decode(token, validate=True).decode()
+        except ValueError:
+            pair = ""
+        if scheme != "Basic" or not pair.endswith(":"):
+            raise Refusal("INCORRECT_BASIC_AUTH_FORMAT")
+        account = ACCOUNTS.get(pair[:-1])
+        if account is None:
+            raise Refusal("UNAUTHORIZED_KEY")
+        if forced := request.headers.get("tosspayments-test-code"):
+            raise Refusal(forced)
+        return account
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        status = next((status for status, codes in STATUSES.items() if refusal.code in codes), 400)
+        message = refusal.message or MESSAGES.get(refusal.code, "요청을 처리할 수 없습니다.")
+        return json_answer(status, {"code": refusal.code, "message": message})
+
+    def usual_refusal(self, operation: str) -> str:
+        return {
+            "charge": "REJECT_CARD_COMPANY", "issue": "INVALID_CARD_NUMBER", "cancel": "NOT_CANCELABLE_PAYMENT",
+            "find": "NOT_FOUND_PAYMENT", "delete": "INVALID_BILL_KEY_REQUEST",
+        }[operation]  # fmt: skip
+
+    def serve(self, request: Request, wait: Callable[[], None]) -> Answer:
+        """Answers are kept under the idempotency key, the API key, the path and the method; the body is no part."""
+        key = request.headers.get("idempotency-key")
+        if request.method != "POST" or key is None:
+            return super().serve(request, wait)
+        if not 0 < len(key) <= 300:
+            return self.refuse(Refusal("INVALID_IDEMPOTENCY_KEY"))
+        identity = "\n".join((request.headers.get("authorization", ""), request.method, request.path, key))
+        slot = hashlib.sha256(identity.encode()).hexdigest()
+        with self.lock:
+            kept = self.books.answers.get(slot)
+            if kept and kept["at"] > self.clock.now() - IDEMPOTENCY_DAYS * 86_400:
+                if kept["status"] is None:
+                    return self.refuse(Refusal("IDEMPOTENT_REQUEST_PROCESSING"))
+                return _kept_answer(kept, key)
+            self.books.answers[slot] = {"at": self.clock.now(), "status": None, "body": ""}
+        answer = None
+        try:
+            answer = super().serve(request, wait)
+        finally:
+            with self.lock:
+                if answer is None:  # stopped while waiting: it never ran
+                    del self.books.answers[slot]
+                else:
+                    self.books.answers[slot].update(status=answer.status, body=answer.body.decode())
+        return _kept_answer(self.books.answers[slot], key)
+
+    def key_in(self, account: str, request: Request) -> Answer:
+        body = _body(request)
+        card = self._card(body)
+        self._check_order(account, body)
+        return self._authorise(account, request, body, "NORMAL", masked(card), card_outcome(card), _issuer(card))
+
+    def charge_key(self, account: str, request: Request, billing_key: str) -> Answer:
+        body = _body(request)
+        key = self._key(account, billing_key)
+        if body.get("customerKey") != key.details["customerKey"]:
+            raise Refusal("NOT_MATCHES_CUSTOMER_KEY")
+        self._check_order(account, body)
+        return self._authorise(account, request, body, "BILLING", key.card, key.will, key.details["issuer"])
+
+    def issue(self, account: str, request: Request) -> Answer:
+        body = _body(request)
+        card = self._card(body)
+        customer_key = body.get("customerKey")
+        if not isinstance(customer_key, str) or not re.fullmatch(r"[A-Za-z0-9\-_=.@]{2,300}", customer_key):
+            raise Refusal("INVALID_REQUEST", "customerKey의 형식이 올바르지 않습니다.")
+        will = card_outcome(card)
+        if will == EXPIRED:
+            raise Refusal(WILL_ANSWER[EXPIRED])
+        key = Key(account, new_id("bk_", 40), masked(card), will)
+        key.details = {"customerKey": customer_key, "issuer": _issuer(card)}
+        self.books.keys[key.key] = key
+        return json_answer(200, {
+            "mId": account,
+            "customerKey": customer_key,
+            "authenticatedAt": self._time(),
+            "method": "카드",
+            "billingKey": key.key,
+            "card": _card_object(key.card, key.details["issuer"]),
+        })  # fmt: skip
+
+    def delete_key(self, account: str, _: Request, billing_key: str) -> Answer:
+        self._key(account, billing_key).deleted = True
+        return Answer(200, b"")
+
+    def find_order(self, account: str, _: Request, order_id: str) -> Answer:
+        return self._found(self.books.find(account, order_id))
+
+    def find_payment(self, account: str, _: Request, payment_key: str) -> Answer:
+        return self._found(self.books.by_tid(account, payment_key))
+
+    def cancel(self, account: str, request: Request, payment_key: str) -> Answer:
+        body = _body(request)
+        reason = body.get("cancelReason")
+        if not isinstance(reason, str) or not 1 <= len(reason) <= 200:
+            raise Refusal("INVALID_REQUEST", "cancelReason은 필수 값입니다.")
+        charge = self.books.by_tid(account, payment_key)
+        if charge is None or charge.declined_by:
+            raise Refusal("NOT_FOUND_PAYMENT")
+        amount = body.get("cancelAmount", charge.balance)
+        _check_cancel(charge, amount, body.get("refundableAmount"))
+        # Toss does not know our name of the cancel except as the idempotency key.
+        name = request.headers.get("idempotency-key", "")
+        charge.cancels.append(Cancel(name, new_id("tx_", 24), amount, self.clock.now(), reason))
+        return self._found(charge)
+
+    def _authorise(
+        self,
+        account: str,
+        request: Request,
+        body: dict[str, Any],
+        kind: str,
+        card: str,
+        will: str | None,
+        issuer: str,
+    ) -> Answer:
+        code = request.forced or WILL_ANSWER.get(will or "")
+        charge = Charge(
+            account=account,
+            order_id=body["orderId"],
+            pg_tid=new_id("tviva", 40),
+            amount=body["amount"] + request.surplus,
+            currency="KRW",
+            time=self.clock.now(),
+            card=card,
+            declined_by=code,
+            details={"type": kind, "orderName": body["orderName"], "issuer": issuer, "at": self._time(),
+                     "tx": new_id("tx_", 24), "approveNo": f"{len(self.books.charges) + 1:08d}",
+                     "taxFreeAmount": body.get("taxFreeAmount", 0), "months": body.get("cardInstallmentPlan", 0)},
+        )  # fmt: skip
+        self.books.add(charge)
+        if code:
+            raise Refusal(code)
+        return self._found(charge)
+
+    def _key(self, account: str, billing_key: str) -> Key:
+        key = self.books.keys.get(billing_key)
+        if key is None or key.account != account:
+            raise Refusal("NOT_FOUND_BILLING")
+        if key.deleted:
+            raise Refusal("ALREADY_REMOVED_BILLING_KEY")
+        return key
+
+    def _card(self, body: dict[str, Any]) -> str:
+        """The card number, once everything about the card is in order."""
+        number, birth, password = (body.get(name) for name in ("cardNumber", "customerIdentityNumber", "cardPassword"))
+        year, month = body.get("cardExpirationYear"), body.get("cardExpirationMonth")
+        if not all(isinstance(value, str) for value in (number, birth, year, month)):
+            raise Refusal("INVALID_REQUEST", "필수 파라미터가 누락되었습니다.")
+        if not re.fullmatch(r"\d{14,16}", str(number)):
+            raise Refusal("INVALID_CARD_NUMBER")
+        if not re.fullmatch(r"\d{2}", str(year)) or not re.fullmatch(r"0[1-9]|1[0-2]", str(month)):
+            raise Refusal("INVALID_CARD_EXPIRATION")
+        if (2000 + int(str(year)), int(str(month))) < (self.clock.kst().year, self.clock.kst().month):
+            raise Refusal("INVALID_CARD_EXPIRATION")
+        if not re.fullmatch(r"\d{6}|\d{10}", str(birth)):
+            raise Refusal("INVALID_BIRTH_DAY_FORMAT")
+        if password is not None and not re.fullmatch(r"\d{2}", str(password)):
+            raise Refusal("INVALID_CARD_PASSWORD")
+        _check_email(body)
+        return str(number)
+
+    def _check_order(self, account: str, body: dict[str, Any]) -> None:
+        order_id, name, amount = body.get("orderId"), body.get("orderName"), body.get("amount")
+        months = body.get("cardInstallmentPlan", 0)
+        if not isinstance(order_id, str) or not re.fullmatch(r"[A-Za-z0-9\-_=]{6,64}", order_id):
+            raise Refusal("INVALID_ORDER_ID")
+        if not isinstance(name, str) or not 1 <= len(name) <= 100:
+            raise Refusal("INVALID_ORDER_NAME")
+        if isinstance(amount, bool) or not isinstance(amount, int):
+            raise Refusal("INVALID_REQUEST")
+        if amount < 100:
+            raise Refusal("BELOW_MINIMUM_AMOUNT")
+        if months not in (0, *range(2, 13)) or (months and amount < 50_000):
+            raise Refusal("INVALID_CARD_INSTALLMENT_PLAN")
+        _check_email(body)
+        earlier = self.books.find(account, order_id)
+        if earlier and not earlier.declined_by:
+            raise Refusal("DUPLICATED_ORDER_ID")
+
+    def _found(self, charge: Charge | None) -> Answer:
+        if charge is None:
+            raise Refusal("NOT_FOUND_PAYMENT")
+        return json_answer(200, self._payment(charge))
+
+    def _payment(self, charge: Charge) -> dict[str, Any]:
+        details = charge.details
+        full_at_once = len(charge.cancels) == 1 and charge.balance == 0
+        status = "PARTIAL_CANCELED" if charge.cancels else "DONE"
+        payment = {
+            "version": "2022-11-16",
+            "mId": charge.account,
+            "paymentKey": charge.pg_tid,
+            "lastTransactionKey": charge.cancels[-1].pg_tid if charge.cancels else details["tx"],
+            "type": details["type"],
+            "orderId": charge.order_id,
+            "orderName": details["orderName"],
+            "method": "카드",
+            "status": "ABORTED" if charge.declined_by else "CANCELED" if full_at_once else status,
+            "totalAmount": charge.amount,
+            "balanceAmount": charge.balance,
+            "taxFreeAmount": details["taxFreeAmount"],
+            "currency": "KRW",
+            "requestedAt": details["at"],
+            "approvedAt": None if charge.declined_by else details["at"],
+            "card": _card_object(charge.card, details["issuer"], details),
+            "receipt": {"url": f"https://dashboard.tosspayments.com/receipt/{charge.pg_tid}"},
+            "cancels": None,
+            "failure": None,
+        }
+        if charge.declined_by:
+            code = charge.declined_by
+            payment["failure"] = {"code": code, "message": MESSAGES.get(code, "결제에 실패했습니다.")}
+        if charge.cancels:
+            payment["cancels"] = _cancel_objects(charge)
+        return payment
+
+    def _time(self) -> str:
+        return _iso(self.clock.now())
+
+
+def _kept_answer(kept: dict[str, Any], key: str) -> Answer:
+    return Answer(kept["status"], kept["body"].encode(), headers={"Idempotency-Key": key})
+
+
+def _body(request: Request) -> dict[str, Any]:
+    body = request.json()
+    if body is None or not request.headers.get("content-type", "").startswith("application/json"):
+        raise Refusal("INVALID_REQUEST", "잘못된 요청입니다.")
+    return body
+
+
+def _check_email(body: dict[str, Any]) -> None:
+    email = body.get("customerEmail")
+    if email is not None and (not isinstance(email, str) or len(email) > 100 or "@" not in email):
+        raise Refusal("INVALID_EMAIL")
+
+
+def _check_cancel(charge: Charge, amount: object, expected_balance: object) -> None:
+    if charge.balance == 0:
+        raise Refusal("ALREADY_CANCELED_PAYMENT" if len(charge.cancels) == 1 else "NOT_CANCELABLE_AMOUNT")
+    if isinstance(amount, bool) or not isinstance(amount, int) or amount <= 0:
+        raise Refusal("INVALID_REQUEST", "cancelAmount가 올바르지 않습니다.")
+    if expected_balance is not None and expected_balance != charge.balance:
+        raise Refusal("NOT_MATCHES_REFUNDABLE_AMOUNT")
+    if amount > charge.balance:
+        raise Refusal("NOT_CANCELABLE_AMOUNT")
+
+
+def _issuer(number: str) -> str:
+    return "21" if number == PUBLISHED_CARD else "51"
+
+
+def _card_object(card: str, issuer: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "issuerCode": issuer,
+        "acquirerCode": issuer,
+        "number": card,
+        "cardType": "신용",
+        "ownerType": "개인",
+    }
+    if details:
+        value |= {"installmentPlanMonths": details["months"], "approveNo": details["approveNo"], "useCardPoint": False}
+    return value
+
+
+def _cancel_objects(charge: Charge) -> list[dict[str, Any]]:
+    left, found = charge.amount, []
+    for cancel in charge.cancels:
+        left -= cancel.amount
+        found.append({
+            "cancelAmount": cancel.amount,
+            "cancelReason": cancel.reason,
+            "refundableAmount": left,
+            "canceledAt": _iso(cancel.time),
+            "transactionKey": cancel.pg_tid,
+            "cancelStatus": "DONE",
+        })  # fmt: skip
+    return found
+
+
+def _iso(moment: float) -> str:
+    return seoul(moment).isoformat(timespec="seconds")

@@ -1,0 +1,50 @@
+"""The documents name what is there: every route, every gateway, every table item; and nothing that is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from chalicelib.container import SystemClock
+from chalicelib.gateways.http import HttpClient
+from chalicelib.gateways.registry import Registry
+from chalicelib.storage.items import KINDS
+
+ROOT = Path(__file__).parents[2]
+API = (ROOT / "docs" / "api.md").read_text()
+
+
+def routes():
+    from app import app
+
+    return sorted(app.routes)
+
+
+def spelled(path):
+    """`/payments/find/{merchant_uid}/{payment_status}` stands in the page as one line with an optional part."""
+    path = path.replace("{group_id}", "{id}")
+    return (path, path.removeprefix("/"), path.replace("/{payment_status}", "[/{payment_status}]"))
+
+
+@pytest.mark.parametrize("path", routes())
+def test_every_route_is_described(path):
+    assert any(form in API for form in spelled(path)), f"{path} is missing in docs/api.md"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
+def test_every_gateway_is_in_the_readme(readme):
+    text = (ROOT / readme).read_text()
+    for spec in Registry(HttpClient(), SystemClock()).specs():
+        assert f"`{spec.provider}`" in text
+
+
+def test_every_kind_of_item_is_in_the_architecture():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    for kind in KINDS:
+        assert kind.__name__ in text
+
+
+def test_links_between_documents_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
