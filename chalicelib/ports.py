@@ -104,6 +104,10 @@ class StoreUnavailable(Exception):
     """The table, or the key service, did not answer, or not in full. A write may or may not have happened."""
 
 
+class TooLarge(Exception):
+    """An entity has outgrown what one item can hold. Nothing was stored."""
+
+
 class Conflict(Exception):
     """Somebody else wrote first: nothing of this commit was stored. entity: the first that no longer fits."""
 

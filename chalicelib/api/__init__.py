@@ -2,7 +2,7 @@
 
 `chalice deploy`, tests and every Lambda import app.py, and with it every route, but what stands behind a route is
 needed when it is first called. So those modules are registered here to be loaded at their first use; view modules
-import them as usual. On Lambda `container.warm` loads all in the init phase (docs/adr/0006).
+import them as usual. On Lambda `tasks.warm` loads all in the init phase (docs/adr/0006).
 """
 
 import importlib.util

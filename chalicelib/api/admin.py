@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # so that naming a type does not load its module
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint
@@ -111,7 +112,8 @@ def get_settings(call: Call) -> Answer:
 @admin(bp, "PUT", "/admin/settings")
 def put_settings(call: Call) -> Answer:
     body = schemas.parse(schemas.SettingsBody, call.body)
-    wanted = merchants.Settings(**body.model_dump())
+    kept = merchants.settings(call.deps, call.merchant_id)
+    wanted = replace(kept, **body.model_dump(exclude_unset=True))  # what is not named stays
     return Answer(merchants.shown_settings(merchants.save_settings(call.deps, _admin(call), wanted)))
 
 

@@ -14,6 +14,7 @@ from chalicelib.domain.errors import InvalidRequest
 
 MAX_BODY = 256 * 1024
 MAX_FIELDS = 20_000
+MAX_DEPTH = 32
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
 _KEY = re.compile(r"\[([^\[\]]*)\]")
@@ -123,14 +124,16 @@ def _listed(node: Any) -> Any:
     return children
 
 
-def _check_texts(value: Any, path: str) -> None:
+def _check_texts(value: Any, path: str, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidRequest("body", "body: JSON이 너무 깊게 중첩되었습니다. (nested too deeply)")
     if isinstance(value, dict):
         for key, inner in value.items():
             _check_text(key, "body")
-            _check_texts(inner, f"{path}.{key}" if path else key)
+            _check_texts(inner, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for n, inner in enumerate(value):
-            _check_texts(inner, f"{path}[{n}]")
+            _check_texts(inner, f"{path}[{n}]", depth + 1)
     elif isinstance(value, str):
         _check_text(value, path)
 

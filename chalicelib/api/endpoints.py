@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -30,8 +31,12 @@ log = logging.getLogger(__name__)
 ANY_TYPE = ["*/*"]
 """Content types are judged in `body`, so that a wrong one gets our answer and not Chalice's."""
 
+MAX_PATH_VALUE = 120
+"""More than any id of the contract has."""
+
 BUSY = "일시적인 오류입니다. 잠시 후 다시 시도해 주세요. (temporary error, please try again)"
 BROKEN = "서버 오류가 발생했습니다. (internal error)"
+TOO_LARGE = "저장할 수 있는 크기를 넘었습니다. 쓰지 않는 채널과 그룹을 삭제해 주세요. (too large to store)"
 OVERTAKEN = "다른 변경이 먼저 저장되었습니다. 다시 시도해 주세요. (overtaken by another change)"
 
 
@@ -45,7 +50,12 @@ class Call:
     query: Mapping[str, list[str]]
     body: dict[str, Any]
     source_ip: str | None
+    started: float
     admin: AdminToken | None = None
+
+    def budget(self) -> timedelta:
+        """What is left of the time before API Gateway hangs up, for gateways."""
+        return self.deps.timing.request_budget - timedelta(seconds=self.deps.clock.monotonic() - self.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +81,9 @@ def v1(bp: Blueprint, method: str, path: str, *, token: bool = True) -> Callable
         def endpoint(**parameters: str) -> Response:
             def answer() -> Response:
                 deps = container.get()
+                started = deps.clock.monotonic()
                 merchant_id = tokens.check(deps, _access_token(bp.current_request)) if token else ""
-                result = view(_call(bp.current_request, deps, merchant_id, parameters))
+                result = view(_call(bp.current_request, deps, started, merchant_id, parameters))
                 body = {"code": 0, "message": result.message, "response": result.response, **result.extra}
                 return _json(body, result.status)
 
@@ -92,8 +103,9 @@ def admin(bp: Blueprint, method: str, path: str) -> Callable[[View], Callable[..
         def endpoint(**parameters: str) -> Response:
             def answer() -> Response:
                 deps = container.get()
+                started = deps.clock.monotonic()
                 token = merchants.check_admin(deps, _bearer(bp.current_request))
-                result = view(_call(bp.current_request, deps, token.merchant_id, parameters, token))
+                result = view(_call(bp.current_request, deps, started, token.merchant_id, parameters, token))
                 return _json(result.response, result.status)
 
             return _guarded(answer, _admin_error)
@@ -106,7 +118,7 @@ def admin(bp: Blueprint, method: str, path: str) -> Callable[[View], Callable[..
 def _guarded(answer: Callable[[], Response], render: Render) -> Response:
     try:
         return answer()
-    except (RouterError, ports.Conflict) as error:
+    except (RouterError, ports.Conflict, ports.TooLarge) as error:
         return render(error)
     except ports.StoreUnavailable as error:
         log.exception("storage unavailable")
@@ -117,7 +129,12 @@ def _guarded(answer: Callable[[], Response], render: Render) -> Response:
 
 
 def _call(
-    request: Any, deps: ports.Deps, merchant_id: str, path: Mapping[str, str], admin: AdminToken | None = None
+    request: Any,
+    deps: ports.Deps,
+    started: float,
+    merchant_id: str,
+    path: Mapping[str, str],
+    admin: AdminToken | None = None,
 ) -> Call:
     return Call(
         deps=deps,
@@ -126,12 +143,15 @@ def _call(
         query=_query(request),
         body=read_body(request.raw_body or b"", request.headers.get("content-type")),
         source_ip=(request.context.get("identity") or {}).get("sourceIp"),
+        started=started,
         admin=admin,
     )
 
 
 def _path_value(name: str, value: str) -> str:
     decoded = unquote(value, errors="replace")
+    if len(decoded) > MAX_PATH_VALUE:
+        raise InvalidRequest(name, f"{name}: {MAX_PATH_VALUE}자 이하여야 합니다. (at most {MAX_PATH_VALUE} characters)")
     if "\x00" in decoded or "\ufffd" in decoded:
         raise InvalidRequest(name, f"{name}: 사용할 수 없는 문자가 있습니다. (NUL or broken character)")
     return decoded
@@ -172,7 +192,7 @@ def _v1_error(error: Exception) -> Response:
             code = error.code
         case ports.StoreUnavailable():
             status, code = 503, -1
-        case ports.Conflict():
+        case ports.Conflict() | ports.TooLarge():
             code = 1
         case _:
             status, code = 500, -1
@@ -195,6 +215,8 @@ def _admin_error(error: Exception) -> Response:
             status, code = 409, "refused"
         case ports.Conflict():
             status, code = 409, "conflict"
+        case ports.TooLarge():
+            status, code = 409, "too_large"
         case ports.StoreUnavailable():
             status, code = 503, "unavailable"
     body = {"code": code, "message": _text(error)}
@@ -209,6 +231,8 @@ def _text(error: Exception) -> str:
             return error.message
         case ports.Conflict():
             return OVERTAKEN
+        case ports.TooLarge():
+            return TOO_LARGE
         case ports.StoreUnavailable():
             return BUSY
         case _:

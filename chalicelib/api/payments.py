@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 bp = Blueprint(__name__)
 
 STATUSES = ("ready", "paid", "failed", "cancelled")
+NO_STATUS = ("undefined", "null")
+"""What JavaScript clients put into the path when their caller gives none."""
 
 
 @v1(bp, "POST", "/payments/cancel")
 def cancel(call: Call) -> Answer:
     body = schemas.parse(schemas.CancelPayment, call.body)
-    wanted = cancels.Cancel(**body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook))
+    wanted = cancels.Cancel(
+        **body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook), budget=call.budget()
+    )
     payment = cancels.cancel(call.deps, call.merchant_id, wanted)
     return Answer(views.payment_view(payment))
 
@@ -43,6 +47,8 @@ def find_payment(call: Call) -> Answer:
 @v1(bp, "GET", "/payments/find/{merchant_uid}/{payment_status}")
 def find_payment_in_status(call: Call) -> Answer:
     status = call.path["payment_status"]
+    if status in NO_STATUS:
+        return _found(_candidates(call)[0])
     if status not in STATUSES:
         raise InvalidRequest("payment_status", "지원되지 않는 상태값입니다.")
     for payment in _candidates(call):

@@ -106,7 +106,7 @@ def _blank_is_none(value: Any) -> Any:
 
 def _text_or_json(value: Any) -> Any:
     """custom_data and bypass: JSON text in the contract, objects in many clients."""
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else value
+    return json.dumps(value, ensure_ascii=False, default=float) if isinstance(value, dict | list) else value
 
 
 def _flag(value: Any) -> Any:

@@ -26,17 +26,17 @@ def number(money: Money) -> int | float:
 
 def payment_view(payment: Payment) -> dict[str, Any]:
     """V1's PaymentAnnotation, every key of it."""
-    request, channel = payment.request, payment.channel
+    request, last = payment.request, payment.last_attempt
     done = [c for c in payment.cancels if c.state is CancelState.DONE]
     return {
         "imp_uid": payment.imp_uid,
         "merchant_uid": request.merchant_uid,
         "pay_method": "card",
         "channel": "api",
-        "pg_provider": channel.pg_provider if channel else None,
+        "pg_provider": last.pg_provider if last else None,
         "emb_pg_provider": None,
         "pg_tid": payment.gateway_ref,
-        "pg_id": channel.pg_id if channel else None,
+        "pg_id": last.pg_id if last else None,
         "sandbox": payment.environment.value == "test",
         "escrow": False,
         "apply_num": payment.approval_number,
@@ -53,7 +53,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "currency": request.amount.currency,
         **_buyer_view(request.buyer, "buyer"),
         "custom_data": request.custom_data,
-        "user_agent": request.user_agent,
+        "user_agent": None,
         "status": payment.v1_status,
         "started_at": seconds(payment.started_at),
         "paid_at": seconds(payment.paid_at),

@@ -100,7 +100,6 @@ class PaymentRequest:
     custom_data: str | None = None
     notice_urls: tuple[str, ...] = ()
     bypass: str | None = None
-    user_agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

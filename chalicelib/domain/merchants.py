@@ -75,7 +75,12 @@ class Routing:
             )
         if self.default_target == channel_key:
             raise Refused("기본 채널은 삭제할 수 없습니다. (channel is the default)")
-        return replace(self, channels={k: v for k, v in self.channels.items() if k != channel_key})
+        return replace(
+            self,
+            channels={k: v for k, v in self.channels.items() if k != channel_key},
+            # Settled: a process whose clock is a little behind must not meet a version that names what is gone.
+            groups={group_id: group.settled(now) for group_id, group in self.groups.items()},
+        )
 
     def with_group(self, group: ChannelGroup, now: datetime) -> "Routing":
         """Add or replace a group. Names are unique per environment, over versions in force and reserved."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import PaymentRequest
 from chalicelib.domain.errors import Refused
 
@@ -34,6 +35,7 @@ class Schedule:
     schedule_at: datetime
     state: ScheduleState
     booked_at: datetime
+    environment: Environment
     channel_key: str | None = None
     customer_id: str | None = None
     booking_id: str | None = None

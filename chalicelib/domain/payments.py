@@ -10,11 +10,22 @@ from datetime import datetime
 from enum import StrEnum
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Approved, Cancelled, CardSummary, Declined, PaymentRequest, Unknown
+from chalicelib.domain.charging import (
+    Approved,
+    Cancelled,
+    CardSummary,
+    Declined,
+    GatewayCancel,
+    PaymentRequest,
+    Unknown,
+)
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused, TryAgain
 from chalicelib.domain.money import Money
 from chalicelib.domain.routing import Decision
+
+MAX_CANCELS = 100
+"""Cancels one payment may collect, refused ones included; keeps its item far below DynamoDB's 400 KB."""
 
 
 class State(StrEnum):
@@ -98,6 +109,8 @@ class Payment:
     """From when the gateway's settling delay counts."""
     checks: int = 0
     """How often settlement has asked the gateway in the present state."""
+    void_tries: int = 0
+    """How often the gateway refused to give a wrong or late approval back."""
     alarm: str | None = None
     """Set when a person has to look: the reason."""
     due_at: datetime | None = None
@@ -109,8 +122,8 @@ class Payment:
         return self.attempts[-1]
 
     @property
-    def channel(self) -> Attempt | None:
-        """Who was asked last, hence who has the money if anyone has."""
+    def last_attempt(self) -> Attempt | None:
+        """Like `attempt`, for those who must expect that there is none."""
         return self.attempts[-1] if self.attempts else None
 
     @property
@@ -150,6 +163,7 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
     _require(payment, State.CLAIMED, State.UNKNOWN)
     return replace(
         _closing(payment, "approved", now, took_ms),
+        cancels=tuple(_found_cancel(payment, n, cancel, now) for n, cancel in enumerate(result.cancels, start=1)),
         state=State.PAID,
         gateway_ref=result.gateway_ref,
         approval_number=result.approval_number,
@@ -158,6 +172,20 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
         paid_at=result.approved_at,
         due_at=None,
         alarm=None,
+    )
+
+
+def _found_cancel(payment: Payment, number: int, cancel: GatewayCancel, now: datetime) -> Cancellation:
+    """A cancel that somebody made at the gateway itself before we knew that the charge was approved."""
+    return Cancellation(
+        cancel_id=f"{payment.imp_uid.replace('_', '')}c{number}",
+        amount=cancel.amount,
+        reason=cancel.reason or "PG사에서 취소",
+        state=CancelState.DONE,
+        requested_at=now,
+        gateway_ref=cancel.gateway_ref,
+        cancelled_at=cancel.cancelled_at,
+        receipt_url=cancel.receipt_url,
     )
 
 
@@ -184,6 +212,8 @@ def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, 
 def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Payment:
     """Reserve a cancel. One at a time: with two in the air, the gateway's balance could not tell which one worked."""
     check_paid(payment)
+    if len(payment.cancels) >= MAX_CANCELS:
+        raise Refused(f"취소는 한 결제에 {MAX_CANCELS}번까지 시도할 수 있습니다. (too many cancels)")
     if payment.open_cancel:
         raise TryAgain("이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)")
     if payment.balance.amount == 0:
@@ -193,7 +223,7 @@ def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Pa
             f"취소 요청금액이 취소 가능한 잔액({payment.balance.to_decimal()})보다 큽니다. (more than is left)",
             field="amount",
         )
-    return replace(payment, cancels=(*payment.cancels, cancel), due_at=due_at, checks=0)
+    return replace(payment, cancels=(*payment.cancels, cancel), due_at=due_at, checks=0, unknown_since=None)
 
 
 def check_paid(payment: Payment) -> None:

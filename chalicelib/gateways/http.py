@@ -258,4 +258,9 @@ _CARD_LIKE = re.compile(r"\d(?:[ -]?\d){12,18}")
 
 def quote_text(text: str, limit: int = 300) -> str:
     """A gateway's words, fit to be kept and shown: cut, and without anything that looks like a card number."""
-    return _CARD_LIKE.sub("****", text)[:limit]
+    return _CARD_LIKE.sub("****", whole_characters(text))[:limit]
+
+
+def whole_characters(text: str) -> str:
+    """JSON can carry halves of characters, which no table takes."""
+    return text.encode(errors="replace").decode()

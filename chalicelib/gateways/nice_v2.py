@@ -51,7 +51,7 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
-from chalicelib.gateways.http import KST, HttpClient, Reply, instant, plain_text, quote_text
+from chalicelib.gateways.http import KST, HttpClient, Reply, instant, plain_text, quote_text, whole_characters
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -450,7 +450,8 @@ def _parse(model: type[W], reply: Reply) -> W | None:
     if reply.status >= 500:
         return None
     try:
-        fields = json.loads(reply.body, object_pairs_hook=lambda pairs: {k.lower(): v for k, v in pairs})
+        text = whole_characters(json.dumps(json.loads(reply.body), ensure_ascii=False))
+        fields = json.loads(text, object_pairs_hook=lambda pairs: {k.lower(): v for k, v in pairs})
         return model.model_validate(fields)
     except (ValueError, RecursionError):  # ValidationError and UnicodeDecodeError are ValueErrors
         return None

@@ -22,7 +22,7 @@ from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Booking, Order
 from chalicelib.domain.payments import Payment
 from chalicelib.domain.timer import Watermark
-from chalicelib.ports import Ref, TaskKind
+from chalicelib.ports import Ref, TaskKind, TooLarge
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 DUE_SHARDS = 16
 """A million items due in one second spread over so many partitions of the index."""
 
+MAX_DOC = 380_000
+"""DynamoDB stores at most 400 KB per item, keys and attribute names included."""
+
 NOTICE_KEPT_FOR = timedelta(days=90)
+
+
+class UnreadableError(Exception):
+    """A stored document does not fit its entity: written by a newer version, or by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +155,14 @@ def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
     kind = KINDS[type(entity)]
     parts = kind.parts(entity)
     pk, sk = kind.key(*parts)
+    doc = _adapter(type(entity)).dump_json(entity, exclude={"version"})
+    if len(doc) > MAX_DOC:
+        raise TooLarge(kind.name)
     item = {
         "pk": {"S": pk},
         "sk": {"S": sk},
         "version": {"N": str(version)},
-        "doc": {"S": _adapter(type(entity)).dump_json(entity, exclude={"version"}).decode()},
+        "doc": {"S": doc.decode()},
     }
     if (due_at := kind.due(entity)) is not None:
         item |= {
@@ -169,7 +179,13 @@ def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
 
 
 def from_item(kind: type[Any], item: dict[str, Any]) -> Any:
-    entity = _adapter(kind).validate_json(item["doc"]["S"])
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    try:
+        entity = _adapter(kind).validate_json(item["doc"]["S"])
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False)})
+        raise UnreadableError(f"{kind.__name__}: {fields[:5]}") from None  # without the document: it has buyers in it
     return replace(entity, version=int(item["version"]["N"]))
 
 

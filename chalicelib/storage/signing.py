@@ -27,7 +27,11 @@ class HmacSigner:
 
     def read(self, token: str) -> tuple[str, int] | None:
         raw = _decode(token)
-        if raw is None or raw[0] >= len(self._keys()):
+        if raw is None:
+            return None
+        if raw[0] == len(self._keys()):  # signed with a key that was added since this process started
+            self._loaded = self._load_keys()
+        if raw[0] >= len(self._keys()):
             return None
         head, mac = raw[:12], raw[12:]
         if not hmac.compare_digest(mac, _mac(self._keys()[raw[0]], head)):

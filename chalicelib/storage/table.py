@@ -5,6 +5,8 @@ still the one its caller read, and several writes go in one transaction.
 """
 
 import json
+import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +19,9 @@ from chalicelib.ports import Conflict, Deleted, DueItem, Page, Ref, StoreUnavail
 from chalicelib.storage.items import from_item, key_of, ref_of, to_item
 
 _BATCH = 100
-_TRIES = 4
+_TRIES = 5
+_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Why a transaction may be cancelled that deserves another try. The SDK does not repeat these itself."""
 
 
 class DynamoStore:
@@ -46,7 +50,7 @@ class DynamoStore:
 
     def _batch_get(self, refs: Sequence[Ref[Any]], found: dict[tuple[str, str], Any]) -> None:
         keys = [_key(ref) for ref in refs]
-        for _ in range(_TRIES):
+        for _ in _tries():
             request = {self._table: {"Keys": keys, "ConsistentRead": True}}
             with _translated():
                 reply = self._client.batch_get_item(RequestItems=request)
@@ -80,18 +84,24 @@ class DynamoStore:
         return {"Put": {"TableName": self._table, "Item": item, **condition}}
 
     def _write_one(self, change: Any, write: dict[str, Any]) -> None:
-        try:
-            if "Put" in write:
-                self._client.put_item(**write["Put"])
-            else:
-                self._client.delete_item(**write["Delete"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            self._check_not_ours((change,), error)
+        operation = self._client.put_item if "Put" in write else self._client.delete_item
+        for last in _tries():
+            try:
+                operation(**(write.get("Put") or write["Delete"]))
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "ConditionalCheckFailedException":
+                    self._check_not_ours((change,), error)
+                elif code != "TransactionConflictException":
+                    raise
+                elif last:
+                    raise Conflict(_entity(change)) from error
+                else:
+                    continue  # a transaction holds the item; this write was not carried out
+            return
 
     def _write_all(self, changes: Sequence[Any], writes: list[dict[str, Any]]) -> None:
-        for remaining in reversed(range(_TRIES)):
+        for last in _tries():
             try:
                 self._client.transact_write_items(TransactItems=writes)
             except ClientError as error:
@@ -99,8 +109,10 @@ class DynamoStore:
                 if "ConditionalCheckFailed" in reasons:
                     failed = changes[reasons.index("ConditionalCheckFailed")]
                     self._check_not_ours(changes, error, failed)
-                elif "TransactionConflict" in reasons and remaining:
-                    continue  # two transactions met on an item, and this one was not carried out
+                elif not _PASSING.intersection(reasons):
+                    raise
+                elif not last:
+                    continue  # a cancelled transaction was not carried out
                 elif "TransactionConflict" in reasons:
                     raise Conflict(_entity(changes[reasons.index("TransactionConflict")])) from error
                 else:
@@ -155,6 +167,14 @@ class DynamoStore:
         last = reply.get("LastEvaluatedKey")
         items = tuple(from_item(kind, item) for item in reply["Items"])
         return Page(items, json.dumps(last) if last else None)
+
+
+def _tries() -> Iterator[bool]:
+    """One item per try, True for the last, with growing, random pauses between them: at most 0.4 s in all."""
+    for n in range(_TRIES):
+        if n:
+            time.sleep(random.uniform(0, 0.025 * 2**n))  # noqa: S311 - only spreads out those who met
+        yield n == _TRIES - 1
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from chalicelib.domain.channels import Channel
 from chalicelib.domain.charging import (
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ISSUE_FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다."
 WRITE_TRIES = 3
+DELETE_TIMEOUT = 20.0
 
 
 class IssueFailed(Refused):
@@ -47,8 +49,8 @@ class Issue:
     target: Target
     customer_id: str | None = None
     customer: Buyer = field(default_factory=Buyer)
-    timeout: float = 25.0
-    """Seconds that asking the gateways may take; all are asked at the same time."""
+    budget: timedelta | None = None
+    """What is left of the caller's time; None = all of it. All gateways are asked at the same time."""
 
 
 def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
@@ -81,7 +83,7 @@ def _channels(deps: Deps, routing: Routing, found: Resolved) -> list[Channel]:
             )
     if not entries:
         raise Refused("채널 그룹에 활성화된 채널이 없습니다. (no enabled channel in the group)", field="channelGroupId")
-    return [routing.channels[e.channel_key] for e in entries]
+    return [routing.channels[e.channel_key] for e in entries if e.channel_key in routing.channels]
 
 
 def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id: str) -> IssueResult | str:
@@ -92,9 +94,10 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
     if missing := spec.card_objections(wanted.card):
         return " ".join(missing)
     request = IssueRequest(order_id, wanted.customer_uid, wanted.customer_id, wanted.customer)
-    gateway = open_gateway(deps, routing, channel.channel_key)
+    budget = wanted.budget or deps.timing.request_budget
     try:
-        return gateway.issue_billing_key(request, wanted.card, wanted.timeout)
+        gateway = open_gateway(deps, routing, channel.channel_key)
+        return gateway.issue_billing_key(request, wanted.card, budget.total_seconds())
     except Exception as error:
         log.exception("adapter %s raised", channel.pg_provider)
         return Unknown(f"adapter raised {type(error).__name__}")
@@ -200,13 +203,13 @@ def delete(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey,
 def _delete_at(deps: Deps, routing: Routing, key: BillingKey, held: ChannelKey, order_id: str) -> bool:
     if Operation.DELETE_BILLING_KEY not in deps.gateways.spec(held.pg_provider).operations:
         return True
-    secret = open_key(deps, routing, key, held.channel_key)
-    gateway = open_gateway(deps, routing, held.channel_key)
-    result = gateway.delete_billing_key(order_id, secret, DELETE_TIMEOUT)
-    return isinstance(result, KeyDeleted)
-
-
-DELETE_TIMEOUT = 20.0
+    try:
+        secret = open_key(deps, routing, key, held.channel_key)
+        gateway = open_gateway(deps, routing, held.channel_key)
+        return isinstance(gateway.delete_billing_key(order_id, secret, DELETE_TIMEOUT), KeyDeleted)
+    except Exception:  # whatever is wrong with one channel, the buyer's key must go
+        log.exception("deleting a key at %s", held.pg_provider)
+        return False
 
 
 def check_customer_uid(customer_uid: str) -> str:

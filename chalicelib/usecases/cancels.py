@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, Unknown
@@ -16,7 +17,7 @@ from chalicelib.usecases.vault import open_gateway
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_PAYMENT = "취소할 결제건이 존재하지 않습니다."
+NOTHING_TO_CANCEL = "취소할 결제건이 존재하지 않습니다."
 BEING_CONFIRMED = "취소 결과를 확인하고 있습니다. 잠시 후 결제를 조회해 주세요. (the cancel is being confirmed)"
 CLAIM_TRIES = 5
 
@@ -40,6 +41,8 @@ class Cancel:
     refund_account: str | None = None
     refund_tel: str | None = None
     notify: bool = False
+    budget: timedelta | None = None
+    """What is left of the caller's time; None = all of it."""
 
 
 def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
@@ -47,11 +50,12 @@ def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
     imp_uid = _imp_uid(deps, merchant_id, wanted)
     payment, routing = deps.store.load(Ref(Payment, (merchant_id, imp_uid)), Ref(Routing, (merchant_id,)))
     if payment is None or routing is None:
-        raise Refused(UNKNOWN_PAYMENT)
+        raise Refused(NOTHING_TO_CANCEL)
     _check(payment, wanted)
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
     claimed, entry = _claim(deps, payment, wanted)
-    result = _send(gateway, claimed, entry)
+    budget = wanted.budget or deps.timing.request_budget
+    result = _send(gateway, claimed, entry, budget.total_seconds())
     try:
         stored = record_cancel(deps, routing, claimed, entry, result)
     except (Conflict, StoreUnavailable):
@@ -69,7 +73,7 @@ def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
         raise InvalidRequest("imp_uid", "imp_uid 또는 merchant_uid를 지정해주셔야합니다. (imp_uid or merchant_uid)")
     order = deps.store.load(Ref(Order, (merchant_id, wanted.merchant_uid)))
     if order is None or not order.imp_uids:
-        raise Refused(UNKNOWN_PAYMENT)
+        raise Refused(NOTHING_TO_CANCEL)
     return order.imp_uids[-1]
 
 
@@ -91,7 +95,7 @@ def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cance
         except Conflict:
             reloaded = deps.store.load(Ref(Payment, (payment.merchant_id, payment.imp_uid)))
             if reloaded is None:
-                raise Refused(UNKNOWN_PAYMENT) from None
+                raise Refused(NOTHING_TO_CANCEL) from None
             payment = reloaded
             _check(payment, wanted)
         else:
@@ -124,15 +128,12 @@ def _money(payment: Payment, wanted: Cancel, name: str) -> Money | None:
     return None if value is None else parse_money(value, payment.request.amount.currency, name)
 
 
-def _send(gateway: Gateway, payment: Payment, entry: Cancellation) -> CancelResult:
+def _send(gateway: Gateway, payment: Payment, entry: Cancellation, timeout: float) -> CancelResult:
     try:
-        return gateway.cancel(cancel_request(payment, entry), CANCEL_TIMEOUT)
+        return gateway.cancel(cancel_request(payment, entry), timeout)
     except Exception as error:
         log.exception("adapter raised on cancel %s", entry.cancel_id)
         return Unknown(f"adapter raised {type(error).__name__}")
-
-
-CANCEL_TIMEOUT = 22.0
 
 
 def _answer(payment: Payment, result: CancelResult) -> Payment:

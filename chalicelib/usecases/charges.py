@@ -28,6 +28,8 @@ from chalicelib.usecases.vault import open_gateway, open_key
 log = logging.getLogger(__name__)
 
 UNREGISTERED = "등록되지 않은 구매자입니다."
+MIN_ATTEMPT_SECONDS = 8.0
+"""Less than that is not enough for another gateway to answer before the caller is cut off."""
 
 Send = Callable[[Gateway, Attempt, float], ChargeResult]
 """Puts one attempt on the wire: (gateway, attempt, seconds it may take)."""
@@ -44,8 +46,18 @@ class Charge:
     budget: timedelta
 
 
-def charge_card(deps: Deps, merchant_id: str, request: PaymentRequest, card: Card, target: Target) -> Payment:
-    """One-time charge with card data (V1 `onetime`). Raises Refused, NoChannel, InvalidRequest."""
+def charge_card(
+    deps: Deps,
+    merchant_id: str,
+    request: PaymentRequest,
+    card: Card,
+    target: Target,
+    budget: timedelta | None = None,
+) -> Payment:
+    """One-time charge with card data (V1 `onetime`). Raises Refused, NoChannel, InvalidRequest.
+
+    budget: what is left of the caller's time; None = all of it.
+    """
     routing = load_routing(deps, merchant_id)
     plan = plan_for_card(deps.gateways, routing, target, request, card, deps.clock.now())
 
@@ -53,15 +65,22 @@ def charge_card(deps: Deps, merchant_id: str, request: PaymentRequest, card: Car
         return gateway.charge_card(attempt.order_id, request, card, timeout)
 
     seed = new_payment(deps, merchant_id, request, plan.environment)
-    return run(deps, Charge(routing, plan, seed, send, deps.timing.request_budget), None)
+    return run(deps, Charge(routing, plan, seed, send, budget or deps.timing.request_budget), None)
 
 
-def charge_key(deps: Deps, merchant_id: str, customer_uid: str, request: PaymentRequest, target: Target) -> Payment:
+def charge_key(
+    deps: Deps,
+    merchant_id: str,
+    customer_uid: str,
+    request: PaymentRequest,
+    target: Target,
+    budget: timedelta | None = None,
+) -> Payment:
     """Charge a stored billing key (V1 `again`). Raises Refused, NoChannel, InvalidRequest."""
     key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
     if routing is None or key is None:
         raise Refused(UNREGISTERED, field="customer_uid")
-    charge = key_charge(deps, routing, key, request, target, deps.timing.request_budget)
+    charge = key_charge(deps, routing, key, request, target, budget or deps.timing.request_budget)
     return run(deps, replace(charge, seed=replace(charge.seed, customer_uid_usage="payment")), None)
 
 
@@ -103,7 +122,7 @@ def new_payment(deps: Deps, merchant_id: str, request: PaymentRequest, environme
     now = deps.clock.now()
     return Payment(
         merchant_id=merchant_id,
-        imp_uid=f"imp_{deps.rng.randrange(10**12):012d}",
+        imp_uid=new_imp_uid(deps),
         environment=environment,
         request=request,
         state=State.CLAIMED,
@@ -111,6 +130,16 @@ def new_payment(deps: Deps, merchant_id: str, request: PaymentRequest, environme
         started_at=now,
         updated_at=now,
     )
+
+
+def new_imp_uid(deps: Deps) -> str:
+    """V1's form: imp_ and 12 digits."""
+    return f"imp_{deps.rng.randrange(10**12):012d}"
+
+
+def _order_id(imp_uid: str, number: int) -> str:
+    """The gateway's name for one attempt: letters and digits, as every gateway takes them."""
+    return f"{imp_uid.replace('_', '')}a{number}"
 
 
 def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
@@ -154,7 +183,7 @@ def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decisi
     now = deps.clock.now()
     attempt = Attempt(
         number=number,
-        order_id=f"{payment.imp_uid.replace('_', '')}a{number}",
+        order_id=_order_id(payment.imp_uid, number),
         channel_key=chosen.channel_key,
         pg_provider=chosen.pg_provider,
         pg_id=chosen.pg_id,
@@ -175,14 +204,20 @@ def _claim(deps: Deps, payment: Payment, order: Order | None) -> tuple[Payment, 
     try:
         payment, claimed = deps.store.commit(payment, fresh.claim(payment.imp_uid))
     except Conflict as conflict:
-        if isinstance(conflict.entity, Payment):  # one in a million millions: somebody holds this imp_uid
-            raise TryAgain("잠시 후 다시 시도해 주세요. (please try again)") from None
+        if isinstance(conflict.entity, Payment) and order is None:  # the imp_uid drawn is taken: draw another
+            return _claim(deps, _renamed(deps, payment), None)
         stored = deps.store.load(Ref(Order, (payment.merchant_id, uid)))
         if stored is None or order is not None:
             raise TryAgain("같은 주문번호의 다른 요청이 처리 중입니다. (another request is under way)") from None
         stored.check_free()
         return _claim(deps, payment, stored)
     return payment, claimed
+
+
+def _renamed(deps: Deps, payment: Payment) -> Payment:
+    imp_uid = new_imp_uid(deps)
+    first = replace(payment.attempt, order_id=_order_id(imp_uid, 1))
+    return replace(payment, imp_uid=imp_uid, attempts=(first,))
 
 
 def _next_decision(
@@ -196,10 +231,6 @@ def _next_decision(
         return draw(charge.plan.choices.without(tried, zero_allowed=True), deps.rng, deps.clock.now())
     except NoChannel:
         return None
-
-
-MIN_ATTEMPT_SECONDS = 8.0
-"""Less than that is not enough for another gateway to answer before the caller is cut off."""
 
 
 def _may_fail_over(failover: Failover, result: ChargeResult) -> bool:
@@ -250,6 +281,8 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: ChargeRes
     if stored is None or order is None:
         raise TryAgain("결제 결과를 확인하고 있습니다. 잠시 후 조회해 주세요. (being confirmed)")
     if stored.state in (State.CLAIMED, State.UNKNOWN):
+        # A further attempt may have been stored though its write seemed to fail. It was not sent: it did not happen.
+        stored = replace(stored, attempts=payment.attempts)
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)
     if stored.state is State.FAILED and isinstance(result, Approved):
         alarm("approved by the gateway after it was settled as failed: void it", stored)

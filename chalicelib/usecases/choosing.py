@@ -111,6 +111,10 @@ def plan_for_key(
         return gateways.spec(channel.pg_provider).objections(Operation.CHARGE_BILLING_KEY, request)
 
     pin = target.channel_key
+    if target.group_id not in (None, key.group_id):
+        raise Refused(
+            "channelGroupId: 이 빌링키가 발급된 그룹이 아닙니다. (not this key's group)", field="channelGroupId"
+        )
     if key.group_id is None:
         only = key.first.channel_key
         if pin not in (None, only):
@@ -118,10 +122,6 @@ def plan_for_key(
                 "channel_key: 이 빌링키가 발급된 채널이 아닙니다. (not this key's channel)", field="channel_key"
             )
         return _direct(routing, Resolved(key.environment, None, only), objections)
-    if target.group_id not in (None, key.group_id):
-        raise Refused(
-            "channelGroupId: 이 슈퍼 빌링키가 발급된 그룹이 아닙니다. (not this key's group)", field="channelGroupId"
-        )
     group = routing.groups.get(key.group_id)
     if group is None:
         raise Refused("슈퍼 빌링키의 채널 그룹이 삭제되어 결제할 수 없습니다. (the key's channel group was deleted)")
@@ -152,11 +152,13 @@ def _from_group(
     candidates: list[Candidate] = []
     exclusions: list[Exclusion] = []
     for entry in version.entries:
-        excluded = _exclusion(routing.channels[entry.channel_key], entry, objections, key)
-        if excluded:
+        channel = routing.channels.get(entry.channel_key)
+        if channel is None:
+            exclusions.append(Exclusion(entry.channel_key, "", "removed", "삭제된 채널입니다. (removed)"))
+        elif excluded := _exclusion(channel, entry, objections, key):
             exclusions.append(excluded)
         else:
-            candidates.append(_candidate(routing.channels[entry.channel_key], entry.weight))
+            candidates.append(_candidate(channel, entry.weight))
     if pin:
         return Plan(group.environment, _pinned(group, version.number, pin, candidates, exclusions), Failover.OFF)
     choices = Choices(tuple(candidates), tuple(exclusions), zero_allowed, group.group_id, version.number)

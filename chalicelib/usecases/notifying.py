@@ -32,11 +32,18 @@ def deliver(deps: Deps, merchant_id: str, notice_id: str) -> None:
     now = deps.clock.now()
     if notice is None or routing is None or notice.due_at is None or notice.due_at > now:
         return
+    if notice.tries > len(PAUSES):  # its last worker died
+        _record(deps, notice, notice.last_result or "no result", delivered=False)
+        return
     try:
         (claimed,) = deps.store.commit(replace(notice, tries=notice.tries + 1, due_at=now + LEASE))
     except Conflict:
         return
-    delivered, result = _send(deps, routing, claimed)
+    try:
+        delivered, result = _send(deps, routing, claimed)
+    except Exception as error:  # a try that breaks is a try: it must end some day, like any other
+        log.exception("webhook %s", notice_id)
+        delivered, result = False, f"raised {type(error).__name__}"
     _record(deps, claimed, result, delivered=delivered)
 
 

@@ -24,19 +24,25 @@ def record(
     order: as loaded; needed when the payment has failed or is a reserved one. tell_failure: the merchant was told
     `ready` before, so that a failure has to be reported too. Raises Conflict, StoreUnavailable.
     """
-    now = deps.clock.now()
-    changes: list[object] = [payment]
-    if order is not None and (moved := _order_after(order, payment)) != order:
-        changes.append(moved)
     notices = []
     if payment.state is State.PAID or (payment.state is State.FAILED and (payment.scheduled or tell_failure)):
         notices = notices_for(deps, routing, payment, payment.v1_status)
+    return store_payment(deps, payment, order, notices)
+
+
+def store_payment(deps: Deps, payment: Payment, order: Order | None, notices: list[Notice]) -> Payment:
+    """One write of a payment with what belongs to it, and the tasks that follow from it."""
+    changes: list[object] = [payment]
+    if order is not None and (moved := _order_after(order, payment)) != order:
+        changes.append(moved)
     stored: Payment = deps.store.commit(*changes, *notices)[0]
-    hand_over(deps, [*map(notice_task, notices), *_payment_tasks(stored)], now)
+    hand_over(deps, [*map(notice_task, notices), *_payment_tasks(stored)], deps.clock.now())
     return stored
 
 
 def _order_after(order: Order, payment: Payment) -> Order:
+    if order.imp_uids[-1:] != (payment.imp_uid,):
+        return order  # another payment holds it by now
     if payment.state is State.FAILED:
         order = order.release()
     if payment.scheduled and order.schedule and payment.state in (State.PAID, State.FAILED):
@@ -45,13 +51,13 @@ def _order_after(order: Order, payment: Payment) -> Order:
 
 
 def _schedule_after(schedule: Schedule, payment: Payment) -> Schedule:
-    channel = payment.channel
+    last = payment.last_attempt
     return replace(
         schedule,
         payment_status=payment.v1_status,
         fail_reason=payment.fail_reason,
-        pg_provider=channel.pg_provider if channel else None,
-        pg_id=channel.pg_id if channel else None,
+        pg_provider=last.pg_provider if last else None,
+        pg_id=last.pg_id if last else None,
     )
 
 
@@ -84,7 +90,7 @@ def notice_task(notice: Notice) -> Task:
 
 
 def _payment_tasks(payment: Payment) -> list[Task]:
-    if payment.state is State.UNKNOWN and payment.due_at:
+    if payment.due_at and payment.state is not State.CLAIMED:
         return [Task(TaskKind.PAYMENT, (payment.merchant_id, payment.imp_uid), payment.due_at)]
     return []
 

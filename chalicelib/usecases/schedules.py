@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import PaymentRequest
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, RouterError, TryAgain
 from chalicelib.domain.keys import BillingKey
@@ -15,7 +14,7 @@ from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Deps, Ref, Task, TaskKind
 from chalicelib.usecases.charges import UNREGISTERED, Charge, key_charge, new_payment, run
 from chalicelib.usecases.choosing import Target
-from chalicelib.usecases.recording import hand_over, notice_task, notices_for
+from chalicelib.usecases.recording import hand_over, record
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +58,7 @@ def book(
                 schedule_at=entry.schedule_at,
                 state=ScheduleState.SCHEDULED,
                 booked_at=now,
+                environment=key.environment,
                 channel_key=channel_key,
                 customer_id=customer_id or key.customer_id,
                 due_at=entry.schedule_at,
@@ -212,7 +212,9 @@ def revoke(deps: Deps, merchant_id: str, customer_uid: str | None, merchant_uids
     else:
         raise InvalidRequest("customer_uid", "customer_uid 또는 merchant_uid를 지정해주셔야합니다. (one is required)")
     mine = [o for o in orders if o.is_reserved and customer_uid in (None, _schedule(o).customer_uid)]
-    revoked = [done for order in mine if (done := _revoke_one(deps, order))]
+    revoked: list[Order] = []
+    for start in range(0, len(mine), ENTRIES_PER_WRITE):
+        revoked += _revoke_some(deps, mine[start : start + ENTRIES_PER_WRITE])
     if not revoked:
         raise Refused(NOTHING_TO_REVOKE)
     return revoked
@@ -230,16 +232,29 @@ def _of_customer(deps: Deps, merchant_id: str, customer_uid: str) -> list[Order]
             return [o for o in deps.store.load_many(refs) if o]
 
 
+def _revoke_some(deps: Deps, orders: list[Order]) -> list[Order]:
+    """In one write; if one of them has moved meanwhile, one by one."""
+    standing = [order for order in orders if _in_force(deps, order)]
+    try:
+        return list(deps.store.commit(*[_revoked(deps, order) for order in standing])) if standing else []
+    except Conflict:
+        return [done for order in standing if (done := _revoke_one(deps, order))]
+
+
+def _revoked(deps: Deps, order: Order) -> Order:
+    schedule = replace(
+        _schedule(order), state=ScheduleState.REVOKED, revoked_at=deps.clock.now(), due_at=None, booking_id=None
+    )
+    return replace(order, schedule=schedule)
+
+
 def _revoke_one(deps: Deps, order: Order) -> Order | None:
     """None if it began to run in the meantime: what has been claimed is no longer ours to revoke."""
     for _ in range(WRITE_TRIES):
         if not order.is_reserved or not _in_force(deps, order):
             return None
-        schedule = replace(
-            _schedule(order), state=ScheduleState.REVOKED, revoked_at=deps.clock.now(), due_at=None, booking_id=None
-        )
         try:
-            (stored,) = deps.store.commit(replace(order, schedule=schedule))
+            (stored,) = deps.store.commit(_revoked(deps, order))
         except Conflict:
             reloaded = deps.store.load(Ref(Order, (order.merchant_id, order.merchant_uid)))
             if reloaded is None:
@@ -273,7 +288,7 @@ def run_due(deps: Deps, merchant_id: str, merchant_uid: str) -> None:
     except TryAgain:
         log.info("schedule %s is run by another", merchant_uid)
     except Refused as error:
-        _fail(deps, routing, order, key, error)
+        _fail(deps, routing, order, error)
 
 
 def _charge(deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule) -> Charge:
@@ -297,35 +312,19 @@ def _executing(deps: Deps, order: Order, seed: Payment) -> Order:
     return replace(order, schedule=schedule)
 
 
-def _fail(deps: Deps, routing: Routing, order: Order, key: BillingKey | None, error: RouterError) -> None:
+def _fail(deps: Deps, routing: Routing, order: Order, error: RouterError) -> None:
     """No gateway could be asked: the reserved payment has run, and failed, and the merchant hears of it."""
     schedule = _schedule(order)
-    now = deps.clock.now()
-    environment = key.environment if key else _default_environment(routing)
     payment = replace(
-        new_payment(deps, order.merchant_id, schedule.request, environment),
+        new_payment(deps, order.merchant_id, schedule.request, schedule.environment),
         state=State.FAILED,
-        failed_at=now,
+        failed_at=deps.clock.now(),
         fail_reason=error.message,
         scheduled=True,
         customer_uid=schedule.customer_uid,
         customer_uid_usage="payment.scheduled",
     )
-    executed = _executing(deps, order, payment)
-    spent = replace(
-        executed.claim(payment.imp_uid).release(),
-        schedule=replace(_schedule(executed), payment_status="failed", fail_reason=error.message),
-    )
-    notices = notices_for(deps, routing, payment, "failed")
     try:
-        deps.store.commit(payment, spent, *notices)
+        record(deps, routing, payment, _executing(deps, order, payment).claim(payment.imp_uid))
     except Conflict:
         log.info("schedule %s was run by another", order.merchant_uid)
-        return
-    hand_over(deps, [notice_task(n) for n in notices], now)
-
-
-def _default_environment(routing: Routing) -> Environment:
-    target = routing.default_target or ""
-    home = routing.groups.get(target) or routing.channels.get(target)
-    return home.environment if home else Environment.LIVE

@@ -17,7 +17,7 @@ from chalicelib.usecases.parallel import at_once
 
 log = logging.getLogger(__name__)
 
-OVERLAP = timedelta(minutes=2)
+OVERLAP = timedelta(seconds=20)
 """How far a run looks back behind the watermark: the index may trail the table."""
 BATCH = 100
 
@@ -32,7 +32,9 @@ def sweep(deps: Deps, shards: Sequence[int]) -> Sweep:
     now = deps.clock.now()
     watermark = deps.store.load(Ref(Watermark, ())) or Watermark(None)
     until = now + deps.timing.horizon
-    ahead_from = watermark.swept_until - OVERLAP if watermark.swept_until else None
+    ahead_from = now - deps.timing.overdue_after
+    if watermark.swept_until:
+        ahead_from = max(ahead_from, min(watermark.swept_until, until) - OVERLAP)
     counts = at_once(lambda shard: _sweep_shard(deps, shard, now, ahead_from, until), shards)
     try:
         deps.store.commit(replace(watermark, swept_until=until))
@@ -41,23 +43,25 @@ def sweep(deps: Deps, shards: Sequence[int]) -> Sweep:
     return Sweep(sum(counts))
 
 
-def _sweep_shard(deps: Deps, shard: int, now: datetime, ahead_from: datetime | None, until: datetime) -> int:
-    overdue = list(deps.store.due(shard, None, now - deps.timing.overdue_after))
-    ahead = deps.store.due(shard, max(ahead_from, now) if ahead_from else None, until)
+def _sweep_shard(deps: Deps, shard: int, now: datetime, ahead_from: datetime, until: datetime) -> int:
+    """Overdue items first: they are the ones that nobody else will look at."""
+    overdue = deps.store.due(shard, None, now - deps.timing.overdue_after)
+    count = _hand_over(deps, (item for item in overdue if _worth_repeating(now - item.due_at)))
+    return count + _hand_over(deps, deps.store.due(shard, ahead_from, until))
+
+
+def _worth_repeating(overdue: timedelta) -> bool:
+    """In the first minute, the second, the fourth, the eighth...: a backlog must not be fed with copies of itself."""
+    minutes = int(overdue.total_seconds() // 60)
+    return minutes & (minutes - 1) == 0
+
+
+def _hand_over(deps: Deps, items: Iterable[DueItem]) -> int:
     count = 0
-    for batch in _batched(_tasks(overdue, ahead)):
-        deps.queue.put(batch, now)
+    for batch in _batched(Task(TaskKind(item.kind), item.parts, item.due_at) for item in items):
+        deps.queue.put(batch, deps.clock.now())
         count += len(batch)
     return count
-
-
-def _tasks(overdue: list[DueItem], ahead: Iterable[DueItem]) -> Iterator[Task]:
-    seen = set()
-    for item in (*overdue, *ahead):
-        task = Task(TaskKind(item.kind), item.parts, item.due_at)
-        if task not in seen:
-            seen.add(task)
-            yield task
 
 
 def _batched(tasks: Iterator[Task]) -> Iterator[list[Task]]:

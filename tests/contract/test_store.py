@@ -57,7 +57,13 @@ def payment(imp_uid="imp_1", **kwargs):
 
 def order(uid="주문 / 1", due_at=None, customer_uid="c1", **kwargs):
     schedule = Schedule(
-        customer_uid, PaymentRequest(uid, Money(1)), due_at or NOW, ScheduleState.SCHEDULED, NOW, due_at=due_at
+        customer_uid,
+        PaymentRequest(uid, Money(1)),
+        due_at or NOW,
+        ScheduleState.SCHEDULED,
+        NOW,
+        Environment.TEST,
+        due_at=due_at,
     )
     return Order("imp00000001", uid, schedule=schedule, **kwargs)
 
@@ -183,3 +189,73 @@ def test_every_kind_survives_the_round_trip(store):
     for entity in (notice, audit, key):
         (stored,) = store.commit(entity)
         assert store.load(ref(entity)) == stored == replace(entity, version=1)
+
+
+class Stubborn:
+    """A DynamoDB client whose first answers to one operation are these errors; then the real one."""
+
+    def __init__(self, client, operation, errors):
+        self._client, self._operation, self._errors = client, operation, list(errors)
+
+    def __getattr__(self, name):
+        real = getattr(self._client, name)
+        if name != self._operation:
+            return real
+
+        def answer(**arguments):
+            if self._errors:
+                raise self._errors.pop(0)
+            return real(**arguments)
+
+        return answer
+
+
+def cancelled(*codes):
+    from botocore.exceptions import ClientError
+
+    reasons = [{"Code": code} for code in codes]
+    return ClientError(
+        {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}, "TransactWriteItems"
+    )
+
+
+def conflict():
+    from botocore.exceptions import ClientError
+
+    return ClientError({"Error": {"Code": "TransactionConflictException"}}, "PutItem")
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_met_another_is_tried_again(code):
+    with moto_store() as store:
+        store._client = Stubborn(store._client, "transact_write_items", [cancelled("None", code)] * 3)
+        assert store.commit(payment(), order())[0].version == 1
+
+
+def test_a_put_that_met_a_transaction_is_tried_again():
+    with moto_store() as store:
+        store._client = Stubborn(store._client, "put_item", [conflict()] * 3)
+        assert store.commit(payment())[0].version == 1
+
+
+def test_in_the_end_a_conflict_is_a_conflict_and_throttling_an_outage():
+    from chalicelib.ports import StoreUnavailable
+
+    with moto_store() as store:
+        inner = store._client
+        store._client = Stubborn(inner, "put_item", [conflict()] * 9)
+        with pytest.raises(Conflict):
+            store.commit(payment())
+        store._client = Stubborn(inner, "transact_write_items", [cancelled("None", "TransactionConflict")] * 9)
+        with pytest.raises(Conflict):
+            store.commit(payment(), order())
+        store._client = Stubborn(inner, "transact_write_items", [cancelled("None", "ThrottlingError")] * 9)
+        with pytest.raises(StoreUnavailable):
+            store.commit(payment(), order())
+
+
+def test_what_is_too_large_for_an_item_is_refused(store):
+    from chalicelib.ports import TooLarge
+
+    with pytest.raises(TooLarge):
+        store.commit(payment(alarm="x" * 400_000))

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from chalicelib.container import SystemClock
+from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Schedule, ScheduleState
@@ -145,7 +146,7 @@ def test_dispatched_many_times_and_against_revoking(shared):
     uids = [f"s-{n}" for n in range(ORDERS)]
     past = SystemClock().now() - timedelta(seconds=1)
     for uid in uids:
-        schedule = Schedule("c", request(uid), past, ScheduleState.SCHEDULED, past, due_at=past)
+        schedule = Schedule("c", request(uid), past, ScheduleState.SCHEDULED, past, Environment.TEST, due_at=past)
         world.store.commit(Order(world.merchant_id, uid, schedule=schedule))
     results = race(_dispatch, *joined, uids)
     captured = Counter(t["order_id"] for t in world.captured())

@@ -158,7 +158,7 @@ def test_a_super_key_holds_every_enabled_channel(world):
     group = world.group([(toss, 100), (nice, 0)])
     key = issue(world, target=Target(group_id=group.group_id))
     assert list(key.channels) == [toss, nice]
-    assert again(world).channel.pg_provider == "tosspayments"
+    assert again(world).attempt.pg_provider == "tosspayments"
 
 
 def test_a_zero_per_cent_channel_is_charged_when_no_weighted_one_holds_a_key(world):
@@ -166,7 +166,7 @@ def test_a_zero_per_cent_channel_is_charged_when_no_weighted_one_holds_a_key(wor
     world.group([(toss, 0), (nice, 100, False)])
     issue(world)
     payment = again(world)
-    assert payment.channel.channel_key == toss
+    assert payment.attempt.channel_key == toss
     assert payment.attempt.decision.mode == "standby"
     assert [e.code for e in payment.attempt.decision.exclusions] == ["disabled"]
 
@@ -184,7 +184,7 @@ def test_a_pin_is_charged_at_zero_per_cent_and_refused_where_it_cannot_be(world)
     toss, nice = world.channel("tosspayments"), world.channel("nice_v2")
     group = world.group([(toss, 100), (nice, 0)])
     issue(world)
-    assert again(world, "pinned-1", target=Target(channel_key=nice)).channel.channel_key == nice
+    assert again(world, "pinned-1", target=Target(channel_key=nice)).attempt.channel_key == nice
     from chalicelib.domain.groups import Failover, GroupEntry
     from chalicelib.usecases import groups
 
@@ -201,7 +201,7 @@ def test_a_constraint_excludes_the_channel_and_says_why(world):
     toss, nice = world.channel("tosspayments"), world.channel("nice_v2")
     world.group([(toss, 50), (nice, 50)])
     payment = onetime(world, card=replace(CARD, password_2digits=None))
-    assert payment.channel.channel_key == toss
+    assert payment.attempt.channel_key == toss
     (excluded,) = payment.attempt.decision.exclusions
     assert (excluded.channel_key, excluded.code) == (nice, "constraint")
     assert excluded.message.startswith("pwd_2digit")
