@@ -42,9 +42,8 @@ def test_both_stages_are_granted_the_same():
 
 def needs(stage):
     here = f"table/smart-routing-{stage}"
-    for operation in ("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"):
+    for operation in ("GetItem", "BatchGetItem", "PutItem", "DeleteItem"):
         yield Call(f"dynamodb:{operation}", here)
-    yield Call("dynamodb:Query", here)
     yield Call("dynamodb:Query", f"{here}/index/due")
     yield Call("dynamodb:Query", f"{here}/index/list")
     for queue in ("payments", "notices"):
@@ -68,6 +67,7 @@ def test_what_is_needed_is_granted(stage):
     "call",
     [
         Call("dynamodb:Scan", "table/smart-routing-dev"),
+        Call("dynamodb:Query", "table/smart-routing-dev"),
         Call("dynamodb:DeleteTable", "table/smart-routing-dev"),
         Call("dynamodb:PutItem", "table/smart-routing-prod"),
         Call("dynamodb:PutItem", "table/smart-routing-dev/index/due"),
