@@ -73,7 +73,6 @@ def _build() -> Deps:
         rng=random.SystemRandom(),
         signer=HmacSigner(lambda: load_signing_keys(store, sealer)),
         timing=Timing(recovery_scale=settings.recovery_scale),
-        allow_loopback=settings.allow_loopback,
     )
 
 
@@ -92,6 +91,13 @@ def _client(service: str) -> Any:
     import boto3  # noqa: PLC0415 - boto3 is slow to import, and `chalice package` imports this module too
     from botocore.config import Config  # noqa: PLC0415
 
+    from chalicelib.usecases.parallel import MAX_THREADS  # noqa: PLC0415
+
     # Short time-outs: the whole request has 25 s, and a hanging table must not eat what the gateway needs.
-    options = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+    options = Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=MAX_THREADS,
+    )
     return boto3.client(service, config=options)

@@ -217,11 +217,11 @@ class Queue(Protocol):
 class Sender(Protocol):
     """Delivers webhooks."""
 
-    def refuse_url(self, url: str, *, live: bool) -> str | None:
-        """Why this URL may not be called (not http(s), private address in a live environment...), or None."""
+    def refuse_url(self, url: str) -> str | None:
+        """Why this URL may not be called (not http(s), a private address...), or None."""
         ...
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, live: bool) -> tuple[bool, str]:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[bool, str]:
         """True if the receiver answered 2xx, and a short text of what happened. Never raises for its faults."""
         ...
 
@@ -263,4 +263,3 @@ class Deps:
     rng: random.Random
     signer: TokenSigner
     timing: Timing = field(default_factory=Timing)
-    allow_loopback: bool = False

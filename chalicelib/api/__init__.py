@@ -43,6 +43,12 @@ def _register(name: str) -> None:
     setattr(sys.modules[package], attribute, module)
 
 
+def load_all() -> None:
+    """Run them all now. The loader is not made for threads, so a process with several calls this first."""
+    for name in _AT_FIRST_USE:
+        vars(sys.modules[name])
+
+
 if not TYPE_CHECKING:
     for _name in _AT_FIRST_USE:
         _register(_name)

@@ -65,7 +65,7 @@ def again(call: Call) -> Answer:
 def _request(call: Call, body: schemas.ChargeFields, where: str = "") -> PaymentRequest:
     request = body.request(where, call.source_ip)
     for url in request.notice_urls:
-        if reason := call.deps.sender.refuse_url(url, live=False):
+        if reason := call.deps.sender.refuse_url(url):
             raise InvalidRequest(f"{where}notice_url", f"{where}notice_url: {reason}")
     return request
 

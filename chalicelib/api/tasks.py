@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from chalicelib import container, ports
-from chalicelib.api import schemas, views
+from chalicelib import container
+from chalicelib.api import load_all
 from chalicelib.storage import items, queue
 from chalicelib.usecases import timer
 
@@ -13,8 +13,7 @@ log = logging.getLogger(__name__)
 
 def warm() -> None:
     """Load and build everything now. For Lambda's init phase, which has a whole CPU; a request has its share of one."""
-    for module in (schemas, views, ports, items, queue, timer):
-        vars(module)
+    load_all()
     container.get().gateways.specs()
 
 

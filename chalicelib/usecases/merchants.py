@@ -85,11 +85,11 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
     routing = load_routing(deps, admin.merchant_id)
     if wanted.default and wanted.default not in routing.groups and wanted.default not in routing.channels:
         raise InvalidRequest("default", "default: 존재하지 않는 채널 그룹 또는 채널입니다. (unknown group or channel)")
-    for name, url, live in (
-        ("live_webhook_url", wanted.live_webhook_url, True),
-        ("test_webhook_url", wanted.test_webhook_url, False),
+    for name, url in (
+        ("live_webhook_url", wanted.live_webhook_url),
+        ("test_webhook_url", wanted.test_webhook_url),
     ):
-        if url and (reason := deps.sender.refuse_url(url, live=live)):
+        if url and (reason := deps.sender.refuse_url(url)):
             raise InvalidRequest(name, f"{name}: {reason}")
     hooks = replace(
         routing.webhooks,

@@ -48,8 +48,7 @@ def deliver(deps: Deps, merchant_id: str, notice_id: str) -> None:
 
 
 def _send(deps: Deps, routing: Routing, notice: Notice) -> tuple[bool, str]:
-    live = notice.environment is Environment.LIVE
-    if reason := deps.sender.refuse_url(notice.url, live=live):
+    if reason := deps.sender.refuse_url(notice.url):
         return False, reason
     form = routing.webhooks.content_type == "application/x-www-form-urlencoded"
     content = body(notice, form=form)
@@ -58,7 +57,7 @@ def _send(deps: Deps, routing: Routing, notice: Notice) -> tuple[bool, str]:
         "Content-Type": routing.webhooks.content_type,
         **signature_headers(secret["secret"], notice.notice_id, deps.clock.now(), content),
     }
-    return deps.sender.post(notice.url, content, headers, live=live)
+    return deps.sender.post(notice.url, content, headers)
 
 
 def webhook_context(merchant_id: str) -> tuple[str, ...]:

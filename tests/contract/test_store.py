@@ -14,8 +14,8 @@ from chalicelib.domain.orders import Order, Schedule, ScheduleState
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Ref
 from chalicelib.storage.items import DUE_SHARDS, shard_of
-from tests.infra.parts import need_dynamodb_local
 from tests.support.memory_store import MemoryStore
+from tests.support.real import need_dynamodb_local
 from tests.support.stores import local_store, moto_store, unique_table
 
 NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)

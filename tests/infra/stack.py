@@ -17,8 +17,8 @@ import boto3
 import pytest
 
 from infra import dynamodb_local, provision
-from tests.infra.parts import missing
 from tests.infra.project import REGION, copy_project
+from tests.support.real import missing
 
 STAGE = "dev"
 CHALICE = Path(sys.executable).with_name("chalice")

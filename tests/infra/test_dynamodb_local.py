@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra import dynamodb_local
-from tests.infra.parts import need_dynamodb_local
 from tests.infra.project import ROOT
+from tests.support.real import need_dynamodb_local
 
 
 def test_says_that_java_is_missing(monkeypatch, tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from moto import mock_aws
 
 from infra import dynamodb_local, table
-from tests.infra.parts import need_dynamodb_local
 from tests.infra.project import ROOT
+from tests.support.real import need_dynamodb_local
 
 RESOURCES = table.template()["Resources"]
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())

@@ -14,7 +14,7 @@ from chalicelib.domain.orders import Schedule, ScheduleState
 from chalicelib.domain.payments import State
 from chalicelib.usecases import cancels, charges, schedules
 from chalicelib.usecases.choosing import Target
-from tests.infra.parts import need_dynamodb_local
+from tests.support.real import need_dynamodb_local
 from tests.support.stores import local_store, unique_table
 from tests.support.world import CARD, VisibleQueue, VisibleSender, World, build_deps, request
 

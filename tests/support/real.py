@@ -5,13 +5,26 @@ import shutil
 
 import pytest
 
+from infra import dynamodb_local
+
 
 def require(command: str) -> str:
     """The path of a program."""
     found = shutil.which(command)
-    if found:
-        return found
-    reason = f"there is no {command} on the PATH"
+    if found is None:
+        missing(f"there is no {command} on the PATH")
+    return str(found)
+
+
+def need_dynamodb_local() -> None:
+    try:
+        dynamodb_local.java()
+        dynamodb_local.install()
+    except dynamodb_local.Missing as reason:
+        missing(str(reason))
+
+
+def missing(reason: str) -> None:
     if os.environ.get("REQUIRE_REAL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -96,7 +96,7 @@ def test_a_worker_that_dies_while_sending_is_made_good(world):
     world.queue.tasks.clear()
 
     class Dying:
-        def refuse_url(self, url, *, live):
+        def refuse_url(self, url):
             return None
 
         def post(self, *args, **kwargs):

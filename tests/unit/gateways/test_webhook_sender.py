@@ -84,7 +84,7 @@ def local_sender(resolver=None, **options):
 
 
 def post(sender, url, body=b'{"imp_uid":"imp_1"}'):
-    return sender.post(url, body, {"Content-Type": "application/json", "webhook-id": "w1"}, live=False)
+    return sender.post(url, body, {"Content-Type": "application/json", "webhook-id": "w1"})
 
 
 # --- what is written -----------------------------------------------------------------------------------------------
@@ -103,9 +103,8 @@ def post(sender, url, body=b'{"imp_uid":"imp_1"}'):
         "https://example.com./",
     ],
 )
-@pytest.mark.parametrize("live", [True, False])
-def test_public_urls_may_be_called(url, live):
-    assert WebhookSender().refuse_url(url, live=live) is None
+def test_public_urls_may_be_called(url):
+    assert WebhookSender().refuse_url(url) is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_public_urls_may_be_called(url, live):
 )
 def test_broken_urls_are_refused_with_the_reason(url, reason):
     for sender in (WebhookSender(), local_sender()):
-        assert reason in sender.refuse_url(url, live=False)
+        assert reason in sender.refuse_url(url)
         ok, text = post(sender, url)
         assert not ok
         assert reason in text
@@ -191,20 +190,19 @@ NEVER = [
 ]
 
 
-@pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("url", LOOPBACK + NEVER)
-def test_our_own_network_is_refused_in_every_spelling(url, live):
-    assert WebhookSender().refuse_url(url, live=live) == PRIVATE
+def test_our_own_network_is_refused_in_every_spelling(url):
+    assert WebhookSender().refuse_url(url) == PRIVATE
 
 
 @pytest.mark.parametrize("url", LOOPBACK)
 def test_the_local_run_may_call_this_machine(url):
-    assert local_sender().refuse_url(url, live=False) is None
+    assert local_sender().refuse_url(url) is None
 
 
 @pytest.mark.parametrize("url", NEVER)
 def test_the_local_run_may_call_nothing_else_that_is_private(url):
-    assert local_sender().refuse_url(url, live=False) == PRIVATE
+    assert local_sender().refuse_url(url) == PRIVATE
     assert post(local_sender(), url) == (False, PRIVATE)
 
 

@@ -1,0 +1,174 @@
+"""The demo merchant of the local run, and what a person or a program has to know to use it."""
+
+import contextlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.sandbox.server import module as simulator
+
+WEIGHTS = {"tosspayments": 60, "nice_v2": 40}
+
+
+class AdminRefused(Exception):
+    """The admin API did not do as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The admin API, as its merchant's operator."""
+
+    api: str
+    token: str
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        request = urllib.request.Request(
+            self.api + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return reply.status, json.load(reply)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(errors="replace")
+
+    def must(self, method: str, path: str, body: object = None) -> Any:
+        status, answer = self.call(method, path, body)
+        if not 200 <= status < 300:
+            raise AdminRefused(f"{method} {path} answered {status}: {answer}")
+        return answer
+
+
+def demo_merchant(api: str, kept: Path | None) -> dict[str, Any]:
+    """The merchant of the last run, if its table is still there, or a new one. kept: the file that remembers it."""
+    if kept and kept.exists():
+        known: dict[str, Any] = json.loads(kept.read_text())
+        status, answer = Admin(api, known["admin_token"]).call("GET", "/admin/settings")
+        if status == 200:
+            return known
+        if status != 401:  # 401: another table, which does not know the token
+            raise AdminRefused(f"GET /admin/settings answered {status}: {answer}")
+    merchant = new_merchant(api)
+    if kept:
+        write_private(kept, merchant)
+    return merchant
+
+
+def new_merchant(api: str) -> dict[str, Any]:
+    from chalicelib import container  # noqa: PLC0415 - reads the environment, which main has to set first
+    from chalicelib.usecases import merchants  # noqa: PLC0415
+
+    made = merchants.create(container.get(), "Demo")
+    admin = Admin(api, made.admin_token)
+    channels = {provider: _channel(admin, provider) for provider in WEIGHTS}
+    entries = [{"channel_key": channels[name], "weight": weight, "enabled": True} for name, weight in WEIGHTS.items()]
+    group = {"name": "default", "environment": "test", "failover": "unsent", "channels": entries}
+    group_id = admin.must("POST", "/admin/channel-groups", group)["id"]
+    admin.must("PUT", "/admin/settings", {"default": group_id})
+    return {
+        "imp_key": made.imp_key,
+        "imp_secret": made.imp_secret,
+        "user_code": made.user_code,
+        "admin_token": made.admin_token,
+        "webhook_secret": made.webhook_secret,
+        "groups": {"default": group_id},
+        "channels": channels,
+    }
+
+
+def _channel(admin: Admin, provider: str) -> str:
+    channel = {
+        "name": provider,
+        "pg_provider": provider,
+        "pg_id": f"{provider}_sandbox",
+        "environment": "test",
+        "credentials": simulator(provider).TEST_CREDENTIALS,
+    }
+    key: str = admin.must("POST", "/admin/channels", channel)["channel_key"]
+    return key
+
+
+# --- what others rely on -------------------------------------------------------------------------------------------
+
+
+def sandbox_json(api: str, merchant: Mapping[str, Any], gateways: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "api": api,
+        **{name: merchant[name] for name in ("imp_key", "imp_secret", "user_code", "admin_token")},
+        # There is no console yet: nobody to sign in as.
+        "console": {"url": f"{api}/console", "email": None, "password": None},
+        "groups": merchant["groups"],
+        "channels": merchant["channels"],
+        "gateways": dict(gateways),
+    }
+
+
+def write_private(path: Path, value: object) -> None:
+    """Whole or not at all, and for this user only: it holds secrets."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(value, indent=2) + "\n")
+    fresh.replace(path)
+
+
+def forget(path: Path, api: str) -> None:
+    """Remove the file of a run that has ended, but not the one of another run on another port."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text()).get("api") == api:
+            path.unlink()
+
+
+def welcome(demo: Mapping[str, Any], webhook_secret: str, file: Path) -> str:
+    api, group = demo["api"], demo["groups"]["default"]
+    simulators = "\n".join(f"                  {name:<13} {url}" for name, url in demo["gateways"].items())
+    any_gateway = next(iter(demo["gateways"].values()))
+    auth = '-H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json"'
+    card = '"card_number": "4242-4242-4242-4242", "expiry": "2030-12", "birth": "880101", "pwd_2digit": "12"'
+    return f"""
+smart-routing answers at {api}   (Ctrl-C stops it)
+
+  imp_key         {demo["imp_key"]}
+  imp_secret      {demo["imp_secret"]}
+  user_code       {demo["user_code"]}
+  admin token     {demo["admin_token"]}
+  webhook secret  {webhook_secret}
+  default group   {group}
+  simulators
+{simulators}
+  (all but the webhook secret is in {file}; there is no console yet)
+
+Try, in another terminal:
+
+# an access token
+TOKEN=$(curl -s {api}/users/getToken -H "Content-Type: application/json" \\
+  -d '{{"imp_key": "{demo["imp_key"]}", "imp_secret": "{demo["imp_secret"]}"}}' \\
+  | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/')
+
+# one card payment, at one of the group's channels
+curl -sw '\\n' {api}/subscribe/payments/onetime {auth} \\
+  -d '{{"channelGroupId": "{group}", "merchant_uid": "order-'$(date +%s%N)'", "amount": 1000, "name": "Chair", {card}}}'
+
+# a billing key at every channel of the group, and a charge on it
+curl -sw '\\n' {api}/subscribe/customers/gildong {auth} \\
+  -d '{{"channelGroupId": "{group}", {card}}}'
+curl -sw '\\n' {api}/subscribe/payments/again {auth} \\
+  -d '{{"customer_uid": "gildong", "merchant_uid": "month-'$(date +%s%N)'", "amount": 8900, "name": "Monthly"}}'
+
+# the same, in ten seconds
+curl -sw '\\n' {api}/subscribe/payments/schedule {auth} \\
+  -d '{{"customer_uid": "gildong", "schedules": [{{"merchant_uid": "later-'$(date +%s%N)'",
+       "schedule_at": '$(($(date +%s) + 10))', "amount": 8900, "name": "Monthly"}}]}}'
+
+# what a gateway saw; and a fault: the next charge is taken, and its answer is lost
+curl -sw '\\n' {any_gateway}/_sandbox/transactions
+curl -sw '\\n' {any_gateway}/_sandbox/faults -d '{{"operation": "charge", "fault": "reply_lost"}}'
+"""
