@@ -25,7 +25,16 @@ NO_STATUS = ("undefined", "null")
 def cancel(call: Call) -> Answer:
     body = schemas.parse(schemas.CancelPayment, call.body)
     wanted = cancels.Cancel(
-        **body.model_dump(exclude={"enable_webhook"}), notify=bool(body.enable_webhook), budget=call.budget()
+        imp_uid=body.imp_uid,
+        merchant_uid=body.merchant_uid,
+        amount=body.amount,
+        checksum=body.checksum,
+        reason=body.reason,
+        tax_free=body.tax_free,
+        vat_amount=body.vat_amount,
+        refund_to=body.refund_to(),
+        notify=bool(body.enable_webhook),
+        budget=call.budget(),
     )
     payment = cancels.cancel(call.deps, call.merchant_id, wanted)
     return Answer(views.payment_view(payment))

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Buyer, Card, PaymentRequest
+from chalicelib.domain.charging import Buyer, Card, PaymentRequest, RefundAccount
 from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.groups import Failover, GroupEntry
 from chalicelib.domain.money import Money, parse_currency, parse_money
@@ -344,6 +344,10 @@ class CancelPayment(Wire):
     refund_account: Text40 = None
     refund_tel: Text20 = None
     enable_webhook: Flag = None
+
+    def refund_to(self) -> RefundAccount | None:
+        given = RefundAccount(self.refund_holder, self.refund_bank, self.refund_account, self.refund_tel)
+        return None if given == RefundAccount() else given
 
 
 class Strict(BaseModel):

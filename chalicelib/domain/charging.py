@@ -113,6 +113,16 @@ class IssueRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundAccount:
+    """Where a refund goes that cannot go back the way the money came (virtual accounts)."""
+
+    holder: str | None = None
+    bank: str | None = None
+    account: str | None = None
+    tel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequest:
     """Give back `amount` of a charge.
 
@@ -129,10 +139,7 @@ class CancelRequest:
     reason: str
     tax_free: int = 0
     vat: int | None = None
-    refund_holder: str | None = None
-    refund_bank: str | None = None
-    refund_account: str | None = None
-    refund_tel: str | None = None
+    refund_to: RefundAccount | None = None
 
 
 @dataclass(frozen=True, slots=True)

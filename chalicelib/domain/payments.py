@@ -17,6 +17,7 @@ from chalicelib.domain.charging import (
     Declined,
     GatewayCancel,
     PaymentRequest,
+    RefundAccount,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason
@@ -75,10 +76,7 @@ class Cancellation:
     notify: bool = False
     tax_free: int = 0
     vat: int | None = None
-    refund_holder: str | None = None
-    refund_bank: str | None = None
-    refund_account: str | None = None
-    refund_tel: str | None = None
+    refund_to: RefundAccount | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
     try:
         gateway = open_gateway(deps, routing, channel.channel_key)
         return gateway.issue_billing_key(request, wanted.card, budget.total_seconds())
-    except Exception as error:
+    except Exception as error:  # one broken adapter must not take the other channels' keys with it
         log.exception("adapter %s raised", channel.pg_provider)
         return Unknown(f"adapter raised {type(error).__name__}")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, Unknown
+from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, RefundAccount, Unknown
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
@@ -36,10 +36,7 @@ class Cancel:
     reason: str | None = None
     tax_free: Decimal | None = None
     vat_amount: Decimal | None = None
-    refund_holder: str | None = None
-    refund_bank: str | None = None
-    refund_account: str | None = None
-    refund_tel: str | None = None
+    refund_to: RefundAccount | None = None
     notify: bool = False
     budget: timedelta | None = None
     """What is left of the caller's time; None = all of it."""
@@ -116,10 +113,7 @@ def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
         notify=wanted.notify,
         tax_free=tax_free.amount if tax_free else 0,
         vat=vat.amount if vat else None,
-        refund_holder=wanted.refund_holder,
-        refund_bank=wanted.refund_bank,
-        refund_account=wanted.refund_account,
-        refund_tel=wanted.refund_tel,
+        refund_to=wanted.refund_to,
     )
 
 
@@ -131,7 +125,7 @@ def _money(payment: Payment, wanted: Cancel, name: str) -> Money | None:
 def _send(gateway: Gateway, payment: Payment, entry: Cancellation, timeout: float) -> CancelResult:
     try:
         return gateway.cancel(cancel_request(payment, entry), timeout)
-    except Exception as error:
+    except Exception as error:  # a bug in an adapter must not turn a sent cancel into "failed"
         log.exception("adapter raised on cancel %s", entry.cancel_id)
         return Unknown(f"adapter raised {type(error).__name__}")
 

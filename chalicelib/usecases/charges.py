@@ -172,7 +172,7 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
 def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
     try:
         return charge.send(gateway, attempt, timeout)
-    except Exception as error:
+    except Exception as error:  # a bug in an adapter must not turn a sent charge into "failed"
         log.exception("adapter %s raised", attempt.pg_provider)
         return Unknown(f"adapter raised {type(error).__name__}")
 

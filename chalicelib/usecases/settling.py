@@ -250,10 +250,7 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
         reason=cancel.reason,
         tax_free=cancel.tax_free,
         vat=cancel.vat,
-        refund_holder=cancel.refund_holder,
-        refund_bank=cancel.refund_bank,
-        refund_account=cancel.refund_account,
-        refund_tel=cancel.refund_tel,
+        refund_to=cancel.refund_to,
     )
 
 
