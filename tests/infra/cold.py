@@ -15,6 +15,8 @@ from types import SimpleNamespace
 
 def main():
     request = json.load(sys.stdin)
+    # By this name the service knows that it is on Lambda, and loads everything at once.
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = "smart-routing"
     os.environ.update(request["environment"])
     os.chdir(request["function"])
     sys.path[:0] = [request["function"], request["layer"]]

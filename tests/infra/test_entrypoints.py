@@ -59,3 +59,15 @@ import app
 print(threading.active_count(), sorted({"boto3", "botocore.client"} & set(sys.modules)))
 """
     assert run(code) == "1 []\n"
+
+
+def test_on_lambda_everything_is_loaded_before_the_first_request():
+    code = """
+import os, sys
+os.environ["AWS_LAMBDA_FUNCTION_NAME"] = "smart-routing-dev"
+import app
+waiting = [n for n, m in sys.modules.items() if n.startswith("chalicelib") and "Lazy" in type(m).__name__]
+from chalicelib import container
+print(waiting, "pydantic" in sys.modules, container._deps is not None, "chalicelib.gateways.nice_v2" in sys.modules)
+"""
+    assert run(code) == "[] True True True\n"
