@@ -23,13 +23,13 @@ def sweep(event: Any) -> None:  # noqa: ARG001 - Chalice hands it over
     tasks.sweep()
 
 
-@app.on_sqs_message(queue=config.queue_name("PAYMENTS_QUEUE_URL"), batch_size=1)
+@app.on_sqs_message(queue=config.queue_name("PAYMENTS_QUEUE_URL"), batch_size=10)
 def run_payments(event: Any) -> dict[str, Any]:
-    """Reserved payments and settlement. One message each, so that no charge waits behind a slow one."""
+    """Reserved payments and settlement."""
     return tasks.work(event)
 
 
-@app.on_sqs_message(queue=config.queue_name("NOTICES_QUEUE_URL"), batch_size=1)
+@app.on_sqs_message(queue=config.queue_name("NOTICES_QUEUE_URL"), batch_size=10)
 def deliver_notices(event: Any) -> dict[str, Any]:
-    """Webhooks. One message each, so that no receiver waits behind a slow one."""
+    """Webhooks."""
     return tasks.work(event)

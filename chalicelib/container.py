@@ -65,7 +65,7 @@ def _build() -> Deps:
     clock = SystemClock()
     return Deps(
         store=store,
-        gateways=Registry(HttpClient(), clock, settings.gateway_urls),
+        gateways=Registry(HttpClient(), clock, settings.gateway_urls, serves_live=settings.live),
         sealer=sealer,
         queue=SqsQueue(lambda: _client("sqs"), _queues(settings)),
         sender=WebhookSender(allow_loopback=settings.allow_loopback),

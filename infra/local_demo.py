@@ -102,7 +102,7 @@ def _channel(admin: Admin, provider: str) -> str:
 def sandbox_json(api: str, merchant: Mapping[str, Any], gateways: Mapping[str, str]) -> dict[str, Any]:
     return {
         "api": api,
-        **{name: merchant[name] for name in ("imp_key", "imp_secret", "user_code", "admin_token")},
+        **{name: merchant[name] for name in ("imp_key", "imp_secret", "user_code", "admin_token", "webhook_secret")},
         # There is no console yet: nobody to sign in as.
         "console": {"url": f"{api}/console", "email": None, "password": None},
         "groups": merchant["groups"],
@@ -144,7 +144,7 @@ smart-routing answers at {api}   (Ctrl-C stops it)
   default group   {group}
   simulators
 {simulators}
-  (all but the webhook secret is in {file}; there is no console yet)
+  (all of it is in {file}; there is no console yet)
 
 Try, in another terminal:
 

@@ -1,6 +1,7 @@
-"""Makes a merchant in a deployed stage, and prints what its owner needs. Secrets are shown once: only hashes are kept.
+"""Merchants of a deployed stage. Secrets are shown once: only hashes are kept.
 
     python -m infra.merchants create --stage dev --name "My shop"
+    python -m infra.merchants rotate --stage dev --imp-key 1234567890123456
 
 Works with the operator's own AWS credentials, on the table and the key that `.chalice/config.json` names.
 """
@@ -12,7 +13,8 @@ import sys
 from pathlib import Path
 
 from chalicelib import config, container
-from chalicelib.ports import StoreUnavailable
+from chalicelib.domain.errors import Unauthorized
+from chalicelib.ports import Conflict, StoreUnavailable
 from chalicelib.usecases import merchants
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -55,15 +57,33 @@ def create(name: str) -> str:
   webhook secret  {made.webhook_secret}"""
 
 
+def rotate(imp_key: str) -> str:
+    """Give an API key a new secret; the text to show. Raises Stop."""
+    try:
+        secret = merchants.rotate_secret(container.get(), imp_key)
+    except Unauthorized as error:
+        raise Stop(error.message) from error
+    except (config.ConfigError, StoreUnavailable, Conflict) as error:
+        raise Stop(f"AWS did not do as asked: {error}") from error
+    return f"""{imp_key} has a new secret. The old one gets no more tokens; tokens it got live on for up to 30 minutes.
+
+  imp_secret      {secret}"""
+
+
 def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.merchants", description="Merchants of a deployed stage.")
-    command = parser.add_subparsers(required=True).add_parser("create", help="make a merchant")
-    command.add_argument("--stage", required=True, help="a stage of .chalice/config.json: dev, prod")
-    command.add_argument("--name", required=True, help="shown in the history of changes")
+    commands = parser.add_subparsers(required=True, dest="command")
+    for name, help_text in (("create", "make a merchant"), ("rotate", "a new secret for an API key")):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("--stage", required=True, help="a stage of .chalice/config.json: dev, prod")
+        if name == "create":
+            command.add_argument("--name", required=True, help="shown in the history of changes")
+        else:
+            command.add_argument("--imp-key", required=True)
     chosen = parser.parse_args(arguments)
     try:
         os.environ.update(stage_environment(project, chosen.stage))
-        print(create(chosen.name))
+        print(create(chosen.name) if chosen.command == "create" else rotate(chosen.imp_key))
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
         return 1

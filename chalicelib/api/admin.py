@@ -44,6 +44,13 @@ def get_channel(call: Call) -> Answer:
     return Answer(channels.shown(routing.channel(call.path["channel_key"])))
 
 
+@admin(bp, "PUT", "/admin/channels/{channel_key}")
+def update_channel(call: Call) -> Answer:
+    body = schemas.parse(schemas.ChannelChangeBody, call.body)
+    change = channels.ChannelChange(body.name, body.pg_id, body.credentials)
+    return Answer(channels.shown(channels.update(call.deps, _admin(call), call.path["channel_key"], change)))
+
+
 @admin(bp, "DELETE", "/admin/channels/{channel_key}")
 def delete_channel(call: Call) -> Answer:
     channel = charges.load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
@@ -88,9 +95,16 @@ def update_group(call: Call) -> Answer:
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
 def delete_group(call: Call) -> Answer:
-    group = charges.load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
+    routing = charges.load_routing(call.deps, call.merchant_id)
+    group = routing.group(call.path["group_id"])
     groups.delete(call.deps, _admin(call), group.group_id)
-    return Answer(_shown(call, group))
+    answer = _shown(call, group)
+    if routing.default_target == group.group_id:
+        answer["message"] = (
+            "기본 그룹이 삭제되었습니다. 그룹을 지정하지 않는 요청을 위해 기본값을 다시 정해 주세요. "
+            "(it was the default: set another, or requests that name no group are refused)"
+        )
+    return Answer(answer)
 
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}/reservation")

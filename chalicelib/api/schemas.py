@@ -6,12 +6,13 @@ the field and never repeat the value: it may be a card number.
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Buyer, Card, PaymentRequest, RefundAccount
@@ -22,7 +23,10 @@ from chalicelib.usecases.choosing import Target
 
 M = TypeVar("M", bound=BaseModel)
 
+MIN_QUOTA_AMOUNT = 50_000
 BAD_CARD = "유효하지않은 카드번호를 입력하셨습니다."
+MAX_EXPONENT = 30
+"""Beyond it a Decimal overflows, or takes a gigabyte to write out."""
 FURTHEST_SCHEDULE = 20 * 366 * 86400
 """Twenty years: catches milliseconds sent for seconds."""
 
@@ -83,10 +87,19 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         raise ValueError("숫자여야 합니다. (must be a number)")
     if isinstance(value, int | Decimal):
-        return Decimal(value)
+        number = Decimal(value)
+        if not number.is_finite() or abs(number.adjusted()) > MAX_EXPONENT:
+            raise ValueError("숫자가 허용 범위를 벗어났습니다. (number out of range)")
+        return number
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,6})?", value.strip()):
         return Decimal(value.strip())
     raise ValueError("숫자여야 합니다. (must be a number)")
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("비어 있을 수 없습니다. (must not be blank)")
+    return text
 
 
 def _integer(value: Any) -> Any:
@@ -106,7 +119,12 @@ def _blank_is_none(value: Any) -> Any:
 
 def _text_or_json(value: Any) -> Any:
     """custom_data and bypass: JSON text in the contract, objects in many clients."""
-    return json.dumps(value, ensure_ascii=False, default=float) if isinstance(value, dict | list) else value
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=float, allow_nan=False)
+    except ValueError:
+        raise ValueError("숫자가 허용 범위를 벗어났습니다. (number out of range)") from None
 
 
 def _flag(value: Any) -> Any:
@@ -144,7 +162,7 @@ Text64 = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(
 Text80 = Annotated[Annotated[str, Field(max_length=80)] | None, BeforeValidator(_blank_is_none)]
 Text128 = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_blank_is_none)]
 Text200 = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_blank_is_none)]
-Uid40 = Annotated[str, Field(min_length=1, max_length=40)]
+Uid40 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_not_blank)]
 Uid80 = Annotated[str, Field(min_length=1, max_length=80)]
 
 
@@ -242,6 +260,12 @@ class ChargeFields(Wire):
         """where: prefix of field names in errors, e.g. `schedules[3].`."""
         currency = parse_currency(self.currency, f"{where}currency")
         amount = parse_money(self.amount, currency, f"{where}amount", minimum=1)
+        quota = 0 if self.card_quota in (None, 1) else self.card_quota or 0
+        if quota and amount.currency == "KRW" and amount.amount < MIN_QUOTA_AMOUNT:
+            field = f"{where}card_quota"
+            raise InvalidRequest(
+                field, f"{field}: 할부는 {MIN_QUOTA_AMOUNT:,}원부터 가능합니다. (instalments from 50,000 KRW)"
+            )
         tax_free = self._part(self.tax_free, amount, f"{where}tax_free")
         vat = self._part(self.vat_amount, amount, f"{where}vat_amount")
         return PaymentRequest(
@@ -251,7 +275,7 @@ class ChargeFields(Wire):
             tax_free=tax_free or 0,
             vat=vat,
             buyer=self.buyer(),
-            quota=self.card_quota or 0,
+            quota=quota,
             interest_free_by_merchant=bool(self.interest_free_by_merchant),
             use_card_point=bool(self.use_card_point),
             product_type=self.product_type,
@@ -356,12 +380,30 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _name(text: str) -> str:
+    """Without spaces around it, composed, and with something to see in it."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in name):
+        raise ValueError("비어 있을 수 없습니다. (must not be blank)")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_name)]
+Credentials = dict[str, Annotated[str, Field(max_length=8192)]]
+
+
 class ChannelBody(Strict):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Name
     pg_provider: Annotated[str, Field(min_length=1, max_length=16)]
     pg_id: Annotated[str, Field(min_length=1, max_length=80)]
     environment: Environment
-    credentials: dict[str, Annotated[str, Field(max_length=8192)]]
+    credentials: Credentials
+
+
+class ChannelChangeBody(Strict):
+    name: Name | None = None
+    pg_id: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    credentials: Credentials | None = None
 
 
 class EntryBody(Strict):
@@ -371,7 +413,7 @@ class EntryBody(Strict):
 
 
 class GroupBody(Strict):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Name
     environment: Environment | None = None
     failover: Failover = Failover.UNSENT
     channels: list[EntryBody]

@@ -168,11 +168,11 @@ def failure_view(failed: FailedChannel) -> dict[str, Any]:
         "channel": {"key": failed.channel_key, "pgProvider": failed.pg_provider, "pgMerchantId": failed.pg_id},
         "message": failed.message,
     }
-    return {**view, "pgCode": failed.pg_code, "pgMessage": failed.message} if failed.pg_code else view
+    return {**view, "pgCode": failed.pg_code, "pgMessage": failed.pg_message} if failed.pg_code else view
 
 
 def issue_extra(key: BillingKey) -> Mapping[str, Any]:
-    """Top-level keys of an issue answer that the seed document's sample reads."""
+    """Top-level keys of an issue answer that the integration guide's sample reads."""
     channels = [
         {"key": c.channel_key, "pgProvider": c.pg_provider, "pgMerchantId": c.pg_id} for c in key.channels.values()
     ]

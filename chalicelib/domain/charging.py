@@ -234,6 +234,8 @@ class CredentialField:
     secret: bool = True
     required: bool = True
     pattern: str = r"\S{1,500}"
+    live_prefixes: tuple[str, ...] = ()
+    """How a live value begins. In a test channel it would move real money under the name of a test."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class FailedChannel:
     type: str
     message: str
     pg_code: str | None = None
+    pg_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,11 @@ class Routing:
             raise NotFound(f"존재하지 않는 채널 그룹입니다: {group_id[:80]} (unknown channel group)") from None
 
     def with_channel(self, channel: Channel) -> "Routing":
-        if len(self.channels) >= MAX_CHANNELS:
+        """Add or replace a channel. Names are unique per environment."""
+        if channel.channel_key not in self.channels and len(self.channels) >= MAX_CHANNELS:
             raise Refused(f"채널은 {MAX_CHANNELS}개까지 만들 수 있습니다. (channel limit reached)")
-        if any(
-            other.name == channel.name and other.environment is channel.environment for other in self.channels.values()
-        ):
+        others = (other for key, other in self.channels.items() if key != channel.channel_key)
+        if any(other.name == channel.name and other.environment is channel.environment for other in others):
             raise InvalidRequest("name", "name: 같은 이름의 채널이 이미 있습니다. (duplicate name)")
         return replace(self, channels={**self.channels, channel.channel_key: channel})
 
@@ -74,7 +74,10 @@ class Routing:
                 f"채널 그룹에서 사용 중인 채널은 삭제할 수 없습니다: {', '.join(users)} (channel is in a group)"
             )
         if self.default_target == channel_key:
-            raise Refused("기본 채널은 삭제할 수 없습니다. (channel is the default)")
+            raise Refused(
+                "기본 채널은 삭제할 수 없습니다. 기본값을 먼저 바꿔 주세요. (the channel is the default)",
+                field="default",
+            )
         return replace(
             self,
             channels={k: v for k, v in self.channels.items() if k != channel_key},
@@ -96,7 +99,8 @@ class Routing:
     def without_group(self, group_id: str) -> "Routing":
         self.group(group_id)
         default = None if self.default_target == group_id else self.default_target
-        return replace(self, groups={k: v for k, v in self.groups.items() if k != group_id}, default_target=default)
+        groups = {k: v for k, v in self.groups.items() if k != group_id}
+        return replace(self, groups=groups, default_target=default)
 
     def find_by_pg(self, pg: str, environment: Environment | None = None) -> Channel | None:
         """The channel that V1's `pg` parameter means: `{provider}` or `{provider}.{MID}`; the oldest that fits."""

@@ -15,7 +15,8 @@ EXPONENTS = {
     "DKK": 2, "NOK": 2, "SEK": 2, "PLN": 2, "CZK": 2, "HUF": 2, "ILS": 2,
 }  # fmt: skip
 
-MAX_MINOR_UNITS = 10**13 - 1
+MAX_DIGITS = 13
+MAX_MINOR_UNITS = 10**MAX_DIGITS - 1
 """Ten trillion won: far above any card limit, and exact in every JSON reader."""
 
 
@@ -55,7 +56,7 @@ def parse_money(value: Decimal, currency: str, field: str = "amount", *, minimum
 
     minimum: smallest accepted amount in minor units.
     """
-    if not value.is_finite() or abs(value) > MAX_MINOR_UNITS:
+    if not value.is_finite() or value.adjusted() > MAX_DIGITS or value > MAX_MINOR_UNITS:
         raise InvalidRequest(field, f"{field}: 금액이 허용 범위를 벗어났습니다. (amount out of range)")
     minor = value.scaleb(EXPONENTS[currency])
     if minor != minor.to_integral_value():

@@ -193,11 +193,16 @@ def decline(payment: Payment, result: Declined, now: datetime, took_ms: int | No
     return replace(closed, state=State.FAILED, failed_at=now, fail_reason=result.message, due_at=None, alarm=None)
 
 
-def fail_unsent(payment: Payment, detail: str, now: datetime, took_ms: int | None = None) -> Payment:
-    """Nothing reached any gateway, or the gateway knows nothing of it after its settling delay."""
+def fail_unsent(
+    payment: Payment, text: str, now: datetime, took_ms: int | None = None, *, detail: str | None = None
+) -> Payment:
+    """Nothing reached any gateway, or the gateway knows nothing of it after its settling delay.
+
+    text: for the merchant and the buyer; detail: for the operator, kept with the attempt.
+    """
     _require(payment, State.CLAIMED, State.UNKNOWN)
-    closed = _closing(payment, "not_sent", now, took_ms, reason=DeclineReason.NOT_CHARGED, message=detail)
-    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=detail, due_at=None, alarm=None)
+    closed = _closing(payment, "not_sent", now, took_ms, reason=DeclineReason.NOT_CHARGED, message=detail or text)
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None, alarm=None)
 
 
 def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, took_ms: int | None = None) -> Payment:

@@ -70,7 +70,13 @@ SPEC = GatewaySpec(
     # The window takes USD too, but the manual gives the amount of a billing charge as a whole number only.
     currencies=frozenset({"KRW"}),
     credentials=(
-        CredentialField("client_id", "클라이언트 ID (Client ID)", secret=False, pattern=r"[!-~]{1,200}"),
+        CredentialField(
+            "client_id",
+            "클라이언트 ID (Client ID)",
+            secret=False,
+            pattern=r"[!-~]{1,200}",
+            live_prefixes=("R1_", "R2_"),
+        ),
         # The whole key encrypts card data, and AES-256 takes exactly 32 bytes.
         CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{32}"),
     ),

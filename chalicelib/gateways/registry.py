@@ -11,7 +11,7 @@ from typing import cast
 
 from chalicelib.domain.channels import Channel
 from chalicelib.domain.charging import GatewaySpec
-from chalicelib.domain.errors import InvalidRequest
+from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.gateways.http import HttpClient
 from chalicelib.ports import Clock, Gateway
 
@@ -29,7 +29,15 @@ class Registry:
     that no setting can lead real cards away from the real gateway.
     """
 
-    def __init__(self, http: HttpClient, clock: Clock, base_urls: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        clock: Clock,
+        base_urls: Mapping[str, str] | None = None,
+        *,
+        serves_live: bool = True,
+    ) -> None:
+        self._serves_live = serves_live
         self._http = http
         self._clock = clock
         self._base_urls = dict(base_urls or {})
@@ -41,6 +49,10 @@ class Registry:
         return [self.spec(provider) for provider in ADAPTERS]
 
     def open(self, channel: Channel, credentials: Mapping[str, str]) -> Gateway:
+        if not (channel.is_test or self._serves_live):
+            raise Refused(
+                "이 스테이지에서는 실연동 채널을 사용할 수 없습니다. (this stage serves test channels only: LIVE=0)"
+            )
         module = _module(channel.pg_provider)
         adapter = module.Adapter(
             credentials=credentials,

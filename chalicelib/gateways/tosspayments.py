@@ -68,7 +68,7 @@ SPEC = GatewaySpec(
     currencies=frozenset({"KRW"}),
     credentials=(
         # ASCII only: a byte order mark that came along with a copied key would break the authentication unseen.
-        CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{1,200}"),
+        CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{1,200}", live_prefixes=("live_",)),
         CredentialField(
             "client_key", "클라이언트 키 (Client key)", secret=False, required=False, pattern=r"[!-~]{1,200}"
         ),

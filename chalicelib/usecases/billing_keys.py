@@ -98,6 +98,8 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
     try:
         gateway = open_gateway(deps, routing, channel.channel_key)
         return gateway.issue_billing_key(request, wanted.card, budget.total_seconds())
+    except Refused as refused:
+        return refused.message
     except Exception as error:  # one broken adapter must not take the other channels' keys with it
         log.exception("adapter %s raised", channel.pg_provider)
         return Unknown(f"adapter raised {type(error).__name__}")
@@ -139,16 +141,18 @@ def _assemble(
 
 
 def _failed(channel: Channel, answer: IssueResult | str) -> FailedChannel:
+    code: str | None = None
+    words: str | None = None
     match answer:
         case str():
-            kind, message, code = "INVALID_REQUEST", answer, None
+            return FailedChannel(channel.channel_key, channel.pg_provider, channel.pg_id, "INVALID_REQUEST", answer)
         case Declined():
-            kind, message, code = "PG_PROVIDER", f"[{answer.code}] {answer.message}", answer.code
+            message, code, words = f"[{answer.code}] {answer.message}", answer.code, answer.message
         case NotSent():
-            kind, message, code = "PG_PROVIDER", "PG사에 연결할 수 없습니다. (gateway unreachable)", None
+            message = "PG사에 연결할 수 없습니다. (gateway unreachable)"
         case _:
-            kind, message, code = "PG_PROVIDER", "PG사의 응답을 확인할 수 없습니다. (no readable answer)", None
-    return FailedChannel(channel.channel_key, channel.pg_provider, channel.pg_id, kind, message, code)
+            message = "PG사의 응답을 확인할 수 없습니다. (no readable answer)"
+    return FailedChannel(channel.channel_key, channel.pg_provider, channel.pg_id, "PG_PROVIDER", message, code, words)
 
 
 def _store(deps: Deps, key: BillingKey, old: BillingKey | None) -> BillingKey:

@@ -101,12 +101,12 @@ def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cance
 
 
 def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
-    amount = _money(payment, wanted, "amount")
-    tax_free = _money(payment, wanted, "tax_free")
-    vat = _money(payment, wanted, "vat_amount")
+    given = _money(payment, wanted, "amount")
+    amount = given if given and given.amount else payment.balance
+    tax_free, vat = _part(payment, wanted, "tax_free", amount), _part(payment, wanted, "vat_amount", amount)
     return Cancellation(
         cancel_id=f"{payment.imp_uid.replace('_', '')}c{len(payment.cancels) + 1}",
-        amount=amount if amount and amount.amount else payment.balance,
+        amount=amount,
         reason=wanted.reason or "취소 요청",
         state=CancelState.CLAIMED,
         requested_at=deps.clock.now(),
@@ -115,6 +115,13 @@ def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
         vat=vat.amount if vat else None,
         refund_to=wanted.refund_to,
     )
+
+
+def _part(payment: Payment, wanted: Cancel, name: str, amount: Money) -> Money | None:
+    part = _money(payment, wanted, name)
+    if part and part.amount > amount.amount:
+        raise InvalidRequest(name, f"{name}: 취소금액보다 클 수 없습니다. (more than the amount to cancel)")
+    return part
 
 
 def _money(payment: Payment, wanted: Cancel, name: str) -> Money | None:

@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.domain.accounts import AdminToken
 from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
@@ -26,7 +26,7 @@ class NewChannel:
 
 def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
     """Raises InvalidRequest for an unknown provider, a duplicate name or credentials that do not fit."""
-    _check_credentials(deps.gateways.spec(wanted.pg_provider), wanted.credentials)
+    check_credentials(deps.gateways.spec(wanted.pg_provider), wanted.environment, wanted.credentials)
     routing = load_routing(deps, admin.merchant_id)
     channel_key = f"channel-key-{uuid.UUID(int=deps.rng.getrandbits(128), version=4)}"
     channel = Channel(
@@ -43,7 +43,8 @@ def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
     return channel
 
 
-def _check_credentials(spec: GatewaySpec, credentials: Mapping[str, str]) -> None:
+def check_credentials(spec: GatewaySpec, environment: Environment, credentials: Mapping[str, str]) -> None:
+    """Raises InvalidRequest naming the field that is missing, unknown, malformed or of the other environment."""
     known = {field.name: field for field in spec.credentials}
     for name in credentials:
         if name not in known:
@@ -59,6 +60,33 @@ def _check_credentials(spec: GatewaySpec, credentials: Mapping[str, str]) -> Non
             raise InvalidRequest(field, f"{field}: {spec_field.label}은(는) 필수입니다. (required)")
         if value and not re.fullmatch(spec_field.pattern, value):
             raise InvalidRequest(field, f"{field}: {spec_field.label}의 형식이 올바르지 않습니다. (malformed)")
+        if environment is Environment.TEST and value.startswith(spec_field.live_prefixes or ("\0",)):
+            raise InvalidRequest(
+                field, f"{field}: 테스트 채널에 실연동 키를 넣을 수 없습니다. (a live key in a test channel)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelChange:
+    """None = stays as it is. Environment and gateway cannot change: keys and payments hang on them."""
+
+    name: str | None = None
+    pg_id: str | None = None
+    credentials: Mapping[str, str] | None = None
+
+
+def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChange) -> Channel:
+    """Rename a channel or rotate its credentials; its billing keys stay. Raises NotFound, InvalidRequest."""
+    routing = load_routing(deps, admin.merchant_id)
+    channel = routing.channel(channel_key)
+    changed = replace(channel, name=change.name or channel.name, pg_id=change.pg_id or channel.pg_id)
+    if change.credentials is not None:
+        check_credentials(deps.gateways.spec(channel.pg_provider), channel.environment, change.credentials)
+        sealed = seal_credentials(deps, routing, channel_key, change.credentials)
+        changed = replace(changed, sealed_credentials=sealed)
+    action = "channel.saved" if change.credentials is None else "channel.credentials_rotated"
+    commit_change(deps, admin, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
+    return changed
 
 
 def delete(deps: Deps, admin: AdminToken, channel_key: str) -> None:

@@ -252,7 +252,8 @@ def _apply(deps: Deps, payment: Payment, result: ChargeResult, took_ms: int) -> 
         case Declined():
             return decline(payment, result, now, took_ms)
         case NotSent():
-            return fail_unsent(payment, f"결제 요청이 PG사에 전달되지 않았습니다. ({result.detail})", now, took_ms)
+            text = "결제 요청이 PG사에 전달되지 않았습니다. (the gateway could not be reached)"
+            return fail_unsent(payment, text, now, took_ms, detail=result.detail)
         case Unknown():
             return settling.suspended(deps, payment, result, took_ms)
 

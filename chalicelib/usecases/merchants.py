@@ -55,6 +55,16 @@ def _store(deps: Deps, merchant: NewMerchant, name: str) -> None:
     )
 
 
+def rotate_secret(deps: Deps, imp_key: str) -> str:
+    """A new imp_secret for an API key; the old one gets no more tokens. Raises Unauthorized for an unknown key."""
+    api_key = deps.store.load(Ref(ApiKey, (imp_key,)))
+    if api_key is None:
+        raise Unauthorized(f"등록되지 않은 imp_key입니다: {imp_key[:20]} (unknown imp_key)")
+    secret = secrets.token_hex(40)
+    deps.store.commit(replace(api_key, secret_hash=hash_secret(secret), token=None, token_expires_at=None))
+    return secret
+
+
 def check_admin(deps: Deps, token: str) -> AdminToken:
     """Who an admin token belongs to. Raises Unauthorized."""
     found = deps.store.load(Ref(AdminToken, (hash_secret(token),)))

@@ -234,7 +234,12 @@ def _of_customer(deps: Deps, merchant_id: str, customer_uid: str) -> list[Order]
 
 def _revoke_some(deps: Deps, orders: list[Order]) -> list[Order]:
     """In one write; if one of them has moved meanwhile, one by one."""
-    standing = [order for order in orders if _in_force(deps, order)]
+    in_force: dict[str | None, bool] = {}  # the entries of one call share their booking
+    for order in orders:
+        booking_id = _schedule(order).booking_id
+        if booking_id not in in_force:
+            in_force[booking_id] = _in_force(deps, order)
+    standing = [order for order in orders if in_force[_schedule(order).booking_id]]
     try:
         return list(deps.store.commit(*[_revoked(deps, order) for order in standing])) if standing else []
     except Conflict:

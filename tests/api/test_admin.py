@@ -238,3 +238,66 @@ def test_the_admin_token_is_needed(api, header):
 
 def test_an_access_token_is_no_admin_token(api):
     assert api.send("GET", "/admin/channels", headers={"Authorization": f"Bearer {api.token}"})[0] == 401
+
+
+def test_live_keys_do_not_go_into_test_channels(api):
+    live = {"secret_key": "live_sk_0000000000000000"}
+    status, body = channel(api, credentials=live)
+    assert (status, body["field"]) == (400, "credentials.secret_key")
+    assert channel(api, credentials=live, environment="live")[0] == 201
+    nice = {"client_id": "R2_abc", "secret_key": "x" * 32}
+    status, body = channel(api, "nice", pg_provider="nice_v2", credentials=nice)
+    assert (status, body["field"]) == (400, "credentials.client_id")
+
+
+def test_a_stage_for_tests_charges_no_live_channel(api, world):
+    from dataclasses import replace
+
+    from chalicelib import container
+    from chalicelib.gateways.http import HttpClient
+    from chalicelib.gateways.registry import Registry
+    from tests.support.api import CARD
+
+    live = channel(api, "live", environment="live")[1]["channel_key"]
+    container.install(replace(world.deps, gateways=Registry(HttpClient(), world.clock, {}, serves_live=False)))
+    _, body = api.post("/subscribe/payments/onetime", CARD, merchant_uid="o1", amount=1000, channel_key=live)
+    assert (body["code"], "LIVE=0" in body["message"]) == (1, True)
+    assert api.get("/payments/find/o1")[0] == 404
+    _, body = api.post("/subscribe/customers/c1", CARD, channel_key=live)
+    assert (body["code"], "LIVE=0" in body["message"]) == (-1, True)
+
+
+def test_credentials_are_rotated_and_keys_stay(api, world):
+    from tests.support.api import CARD
+
+    (key,) = keys(api, 1)
+    api.post("/subscribe/customers/c1", CARD, channel_key=key)
+    wrong = {"secret_key": "test_sk_revoked0000000000000000"}
+    assert api.put(f"/admin/channels/{key}", credentials=wrong)[0] == 200
+    _, body = api.post("/subscribe/payments/again", customer_uid="c1", merchant_uid="o1", amount=1000, name="n")
+    assert body["response"]["status"] == "failed"
+    status, body = api.put(f"/admin/channels/{key}", credentials=TEST_CREDENTIALS, name="renamed")
+    assert (status, body["name"], "credentials" in body) == (200, "renamed", False)
+    _, body = api.post("/subscribe/payments/again", customer_uid="c1", merchant_uid="o1", amount=1000, name="n")
+    assert body["response"]["status"] == "paid"
+    assert api.put(f"/admin/channels/{key}", credentials={"secret_key": ""})[1]["field"] == "credentials.secret_key"
+    assert api.put(f"/admin/channels/{key}", environment="live")[1]["field"] == "environment"
+    assert api.put("/admin/channels/channel-key-x", name="y")[0] == 404
+
+
+def test_deleting_the_default_group_says_what_that_means(api):
+    (key,) = keys(api, 1)
+    _, made = group(api, [(key, 100, True)])
+    api.put("/admin/settings", default=made["id"])
+    assert "기본 그룹이 삭제되었습니다" in api.delete(f"/admin/channel-groups/{made['id']}")[1]["message"]
+    assert api.get("/admin/settings")[1]["default"] is None
+
+
+@pytest.mark.parametrize("name", [" ", "\u202e\u200b", "\n"])
+def test_names_have_something_to_see(api, name):
+    assert channel(api, name)[1]["field"] == "name"
+
+
+def test_names_are_the_same_with_spaces_around_them(api):
+    channel(api, "한글 채널")
+    assert channel(api, " 한글 채널 ")[1]["field"] == "name"

@@ -224,3 +224,44 @@ def test_a_form_with_nested_brackets(world, api):
     assert [s["amount"] for s in answer["response"]] == [1000, 2000]
     _, answer = api.form("/subscribe/payments/unschedule", {"merchant_uid[]": "f0"})
     assert answer["code"] == 0
+
+
+@pytest.mark.parametrize("literal", ["1e9999999999", "-1e9999999999", "1e400", "1e-9999999999", "1E+31", "9" * 39])
+@pytest.mark.parametrize("field", ["amount", "tax_free", "vat_amount", "card_quota", "product_count"])
+def test_numbers_that_overflow_are_refused_by_name(world, api, field, literal):
+    world.two_gateways()
+    good = GOOD["/subscribe/payments/onetime"] | {field: "HERE"}
+    body = json.dumps(good).replace('"HERE"', literal).encode()
+    status, answer = api.send("POST", "/subscribe/payments/onetime", body, {"Content-Type": "application/json"})
+    assert (status, answer["field"]) == (400, field)
+
+
+def test_the_same_in_a_schedule_a_cancel_and_custom_data(world, api):
+    world.two_gateways()
+    api.post("/subscribe/customers/c", CARD)
+    api.post("/subscribe/payments/onetime", GOOD["/subscribe/payments/onetime"])
+    json_type = {"Content-Type": "application/json"}
+    for path, text in (
+        ("/subscribe/payments/schedule", '{"customer_uid": "c", "schedules": [{"merchant_uid": "m", "amount": 1, "schedule_at": 1e9999999999}]}'),
+        ("/payments/cancel", '{"merchant_uid": "o", "amount": 1e9999999999}'),
+        ("/subscribe/payments/again", '{"customer_uid": "c", "merchant_uid": "n", "amount": 1, "name": "n", "custom_data": {"a": 1e400}}'),
+    ):  # fmt: skip
+        assert api.send("POST", path, text.encode(), json_type)[0] == 400, path
+
+
+def test_instalments_need_fifty_thousand_won(world, api):
+    world.two_gateways((100, 0))
+    good = GOOD["/subscribe/payments/onetime"]
+    assert api.post("/subscribe/payments/onetime", good | {"card_quota": 3})[1]["field"] == "card_quota"
+    _, body = api.post("/subscribe/payments/onetime", good | {"card_quota": 3, "amount": 50000})
+    assert (body["response"]["status"], body["response"]["card_quota"]) == ("paid", 3)
+    _, body = api.post("/subscribe/payments/onetime", good | {"card_quota": 1, "merchant_uid": "o2"})
+    assert (body["response"]["status"], body["response"]["card_quota"]) == ("paid", 0)
+
+
+def test_a_cancels_tax_is_no_more_than_its_amount(world, api):
+    world.two_gateways()
+    api.post("/subscribe/payments/onetime", GOOD["/subscribe/payments/onetime"])
+    for name in ("tax_free", "vat_amount"):
+        status, answer = api.post("/payments/cancel", {"merchant_uid": "o", "amount": 500, name: 501})
+        assert (status, answer["field"]) == (400, name)

@@ -26,7 +26,8 @@ def onetime(service, merchant_uid, **fields):
 
 def test_the_file_says_what_others_rely_on(local_service):
     assert list(local_service) == [
-        "api", "imp_key", "imp_secret", "user_code", "admin_token", "console", "groups", "channels", "gateways",
+        "api", "imp_key", "imp_secret", "user_code", "admin_token", "webhook_secret", "console", "groups", "channels",
+            "gateways",
     ]  # fmt: skip
     assert set(local_service["console"]) == {"url", "email", "password"}
     assert set(local_service["channels"]) == {"tosspayments", "nice_v2"}

@@ -1,4 +1,4 @@
-"""The first call of both READMEs, run by a shell as it stands, but for port and path."""
+"""The first call of both READMEs, run by a shell as it stands, but for the path of sandbox.json."""
 
 import json
 import re
@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.support.local_service import ask
 
 ROOT = Path(__file__).parents[2]
 MARK = "<!-- first call: run by tests/clients/test_readme.py -->"
@@ -19,8 +21,6 @@ def first_call(readme):
 @pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
 def test_the_first_call_pays(local_service, readme):
     script = first_call(readme)
-    assert "API=http://127.0.0.1:8000\n" in script
-    script = script.replace("http://127.0.0.1:8000", local_service["api"])
     script = script.replace(".local/sandbox.json", str(local_service.file))
     script = script.replace("order-$(date +%s)", f"order-$(date +%s)-{readme}")
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
@@ -29,3 +29,19 @@ def test_the_first_call_pays(local_service, readme):
     assert (issued["code"], len(issued["response"]["succeededChannels"])) == (0, 2)
     assert charged["response"]["status"] == "paid"
     assert charged["response"]["amount"] == 8900
+
+
+def test_the_admin_example_makes_a_default_group(local_service):
+    text = (ROOT / "docs" / "api.md").read_text()
+    block = text.split("<!-- admin example: run by tests/clients/test_readme.py -->")[1]
+    example = re.search(r"```sh\n(.*?)```", block, re.DOTALL)[1]
+    script = "\n".join(first_call("README.md").splitlines()[:2]) + "\n" + example
+    script = script.replace(".local/sandbox.json", str(local_service.file))
+    before = local_service["groups"]["default"]
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)["default"]
+    assert made.startswith("channel-group-test-")
+    assert made != before
+    header = {"Authorization": f"Bearer {local_service['admin_token']}"}
+    ask(f"{local_service['api']}/admin/settings", {"default": before}, "PUT", header)

@@ -6,6 +6,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib import container
+from chalicelib.domain.errors import Unauthorized
 from chalicelib.usecases import merchants as usecase
 from chalicelib.usecases import tokens
 from infra import merchants, table
@@ -69,3 +70,15 @@ def test_says_that_the_table_is_gone(stage, capsys):
     boto3.client("dynamodb", region_name=REGION).delete_table(TableName="smart-routing-dev")
     assert merchants.main(["create", "--stage", "dev", "--name", "x"], project=stage) == 1
     assert "AWS did not do as asked" in capsys.readouterr().err
+
+
+def test_a_secret_is_rotated(stage, capsys):
+    merchants.main(["create", "--stage", "dev", "--name", "shop"], project=stage)
+    shown = dict(re.findall(r"^  ([a-z_ ]+?) {2,}(\S+)$", capsys.readouterr().out, re.MULTILINE))
+    assert merchants.main(["rotate", "--stage", "dev", "--imp-key", shown["imp_key"]], project=stage) == 0
+    fresh = re.search(r"imp_secret +(\S+)", capsys.readouterr().out)[1]
+    deps = container.get()
+    with pytest.raises(Unauthorized):
+        tokens.issue(deps, shown["imp_key"], shown["imp_secret"])
+    assert tokens.issue(deps, shown["imp_key"], fresh).token
+    assert merchants.main(["rotate", "--stage", "dev", "--imp-key", "0" * 16], project=stage) == 1

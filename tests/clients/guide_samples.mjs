@@ -1,7 +1,7 @@
 // The integration guide's server-side samples, as a merchant would paste them: only the base URL, the token, the group,
 // the card and the time are filled in. Prints the last answer.
 //
-//     node seed_samples.mjs onetime | issue_and_again | schedule
+//     node guide_samples.mjs onetime | issue_and_again | schedule
 
 const { BASE_URL, ACCESS_TOKEN, GROUP_ID, SCHEDULE_AT, NOTICE_URL } = process.env;
 

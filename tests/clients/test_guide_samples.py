@@ -16,7 +16,7 @@ from tests.support.real import require
 
 pytestmark = pytest.mark.real
 
-SAMPLES = Path(__file__).with_name("seed_samples.mjs")
+SAMPLES = Path(__file__).with_name("guide_samples.mjs")
 
 
 @pytest.fixture
