@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -372,3 +373,23 @@ def test_partial_cancel_under_a_used_id(nice, wire):
     assert wire("POST", path, body)[1]["resultCode"] == "U112"
     assert wire("POST", path, {"reason": "변심", "orderId": "full1"})[1]["resultCode"] == "2031"
     assert wire("POST", path, body | {"orderId": "new1", "cancelAmt": 8001})[1]["resultCode"] == "2032"
+
+
+def test_the_three_calls_of_a_one_time_charge_have_ids_and_times_of_their_own(nice, monkeypatch):
+    calls = []
+    gateway = nice.gateway
+    send = gateway._http.ask
+
+    def ask(method, url, **given):
+        calls.append((json.loads(given["body"])["orderId"], given["timeout"]))
+        if len(calls) == 1:
+            time.sleep(0.3)
+        return send(method, url, **given)
+
+    monkeypatch.setattr(gateway._http, "ask", ask)
+    order_id = nice.order_id()
+    assert isinstance(gateway.charge_card(order_id, nice.request(), CARD, 3.0), Approved)
+    assert [asked for asked, _ in calls] == [f"{order_id}r", order_id, f"{order_id}e"]
+    assert calls[0][1] <= 1.0
+    assert calls[1][1] <= 2.7
+    assert calls[2][1] <= calls[1][1]

@@ -265,3 +265,12 @@ def test_a_cancel_is_done_only_if_the_reply_shows_it(toss, answering, changes):
     assert isinstance(believed, Cancelled)
     doubted = toss.connect(TEST_CREDENTIALS, answering(json.dumps(answer | changes).encode())).cancel(request, TIMEOUT)
     assert isinstance(doubted, Unknown)
+
+
+def test_a_404_with_another_code_is_no_not_found(toss, answering):
+    """A known refusal with 404, here of the key: it says nothing about the order."""
+    for code in ("NOT_FOUND_MERCHANT", "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_BILLING"):
+        body = json.dumps({"code": code, "message": "x"}).encode()
+        gateway = toss.connect(TEST_CREDENTIALS, answering(body, "404 Not Found"))
+        found = gateway.find_charge(toss.order_id(), toss.clock.now(), "KRW", TIMEOUT)
+        assert isinstance(found, Unknown)

@@ -1,12 +1,10 @@
 """What breaks, and how it ends: one charge or none, our books like the gateway's, nothing stuck."""
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from chalicelib import container
 from chalicelib.domain.charging import Cancelled, Declined, GatewayCancel, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused
@@ -14,83 +12,11 @@ from chalicelib.domain.money import Money
 from chalicelib.domain.payments import MAX_CANCELS, CancelState, State
 from chalicelib.ports import StoreUnavailable
 from chalicelib.storage.items import DUE_SHARDS
-from chalicelib.usecases import billing_keys, cancels, charges, lookups, timer
+from chalicelib.usecases import billing_keys, cancels, timer
 from chalicelib.usecases.choosing import Target
 from tests.support.api import CARD as API_CARD
-from tests.support.world import CARD, request
-
-
-class Meddling:
-    """The real gateways, but for the methods given: callables of (real gateway, *arguments)."""
-
-    def __init__(self, real, **methods):
-        self._real, self._methods = real, methods
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-    def open(self, channel, credentials):
-        inner, methods = self._real.open(channel, credentials), self._methods
-
-        class Gateway:
-            def __getattr__(self, name):
-                if name in methods:
-                    return lambda *args, **kwargs: methods[name](inner, *args, **kwargs)
-                return getattr(inner, name)
-
-        return Gateway()
-
-
-def meddle(world, **methods):
-    """From here on this world's gateways answer like that."""
-    world.deps = replace(world.deps, gateways=Meddling(world.deps.gateways, **methods))
-
-
-class Dying:
-    """A store that kills the process right after its n-th commit."""
-
-    def __init__(self, inner, nth):
-        self._inner, self._left = inner, nth
-
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
-
-    def commit(self, *changes):
-        done = self._inner.commit(*changes)
-        self._left -= 1
-        if not self._left:
-            raise SystemExit("killed")
-        return done
-
-
-def onetime(world, uid="order-1"):
-    return charges.charge_card(world.deps, world.merchant_id, request(uid), CARD, Target())
-
-
-def stored(world, payment):
-    return lookups.by_imp_uid(world.deps, world.merchant_id, payment.imp_uid)
-
-
-def balance(world):
-    return sum(t["balance"] for t in world.captured())
-
-
-@pytest.fixture(params=["tosspayments", "nice_v2"])
-def gateway(world, request):
-    toss, nice = world.channel("tosspayments"), world.channel("nice_v2")
-    other = request.param == "nice_v2"
-    world.group([(toss, 0 if other else 100), (nice, 100 if other else 0)], failover="off")
-    return request.param
-
-
-def late(world):
-    """A charge that the gateway carries out long after anybody expects it."""
-
-    def charge(inner, order_id, asked, card, timeout):
-        world.carry_out = lambda: inner.charge_card(order_id, asked, card, timeout)
-        return Unknown("lost on the way")
-
-    meddle(world, charge_card=charge)
+from tests.support.recovery import Dying, Meddling, at, balance, book, late, meddle, onetime, stored, use
+from tests.support.world import CARD
 
 
 def test_a_late_approval_is_given_back_once_and_calls_a_person(world, gateway, caplog):
@@ -273,27 +199,6 @@ def test_an_imp_uid_that_is_taken_is_drawn_again(world, gateway):
 
 
 # --- over HTTP ---------------------------------------------------------------------------------------------------
-
-
-def use(world, **changes):
-    world.deps = replace(world.deps, **changes)
-    container.install(world.deps)
-
-
-def at(world, **kwargs):
-    return int((world.clock.now() + timedelta(**kwargs)).timestamp())
-
-
-def book(api, world, **more):
-    entry = {"merchant_uid": "m0", "schedule_at": at(world, seconds=5), "amount": 8900, "name": "n"}
-    _, body = api.post("/subscribe/payments/schedule", customer_uid="c1", schedules=[entry], **more)
-    assert body["code"] == 0, body
-
-
-@pytest.fixture
-def key(world, api, gateway):
-    api.post("/subscribe/customers/c1", API_CARD)
-    return gateway
 
 
 def test_a_paid_charge_is_told_whatever_becomes_of_its_key(world, api, gateway):

@@ -1,0 +1,90 @@
+"""Ways to break things, and short words for what is done again and again in the tests of recovery."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from chalicelib import container
+from chalicelib.domain.charging import Unknown
+from chalicelib.usecases import charges, lookups
+from chalicelib.usecases.choosing import Target
+from tests.support.world import CARD, request
+
+
+class Meddling:
+    """The real gateways, but for the methods given: callables of (real gateway, *arguments)."""
+
+    def __init__(self, real, **methods):
+        self._real, self._methods = real, methods
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def open(self, channel, credentials):
+        inner, methods = self._real.open(channel, credentials), self._methods
+
+        class Gateway:
+            def __getattr__(self, name):
+                if name in methods:
+                    return lambda *args, **kwargs: methods[name](inner, *args, **kwargs)
+                return getattr(inner, name)
+
+        return Gateway()
+
+
+def meddle(world, **methods):
+    """From here on this world's gateways answer like that."""
+    world.deps = replace(world.deps, gateways=Meddling(world.deps.gateways, **methods))
+
+
+class Dying:
+    """A store that kills the process right after its n-th commit."""
+
+    def __init__(self, inner, nth):
+        self._inner, self._left = inner, nth
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def commit(self, *changes):
+        done = self._inner.commit(*changes)
+        self._left -= 1
+        if not self._left:
+            raise SystemExit("killed")
+        return done
+
+
+def onetime(world, uid="order-1"):
+    return charges.charge_card(world.deps, world.merchant_id, request(uid), CARD, Target())
+
+
+def stored(world, payment):
+    return lookups.by_imp_uid(world.deps, world.merchant_id, payment.imp_uid)
+
+
+def balance(world):
+    return sum(t["balance"] for t in world.captured())
+
+
+def late(world):
+    """A charge that the gateway carries out long after anybody expects it."""
+
+    def charge(inner, order_id, asked, card, timeout):
+        world.carry_out = lambda: inner.charge_card(order_id, asked, card, timeout)
+        return Unknown("lost on the way")
+
+    meddle(world, charge_card=charge)
+
+
+def use(world, **changes):
+    world.deps = replace(world.deps, **changes)
+    container.install(world.deps)
+
+
+def at(world, **kwargs):
+    return int((world.clock.now() + timedelta(**kwargs)).timestamp())
+
+
+def book(api, world, **more):
+    entry = {"merchant_uid": "m0", "schedule_at": at(world, seconds=5), "amount": 8900, "name": "n"}
+    _, body = api.post("/subscribe/payments/schedule", customer_uid="c1", schedules=[entry], **more)
+    assert body["code"] == 0, body
