@@ -274,3 +274,19 @@ def test_a_404_with_another_code_is_no_not_found(toss, answering):
         gateway = toss.connect(TEST_CREDENTIALS, answering(body, "404 Not Found"))
         found = gateway.find_charge(toss.order_id(), toss.clock.now(), "KRW", TIMEOUT)
         assert isinstance(found, Unknown)
+
+
+def test_an_issue_asked_twice_makes_one_key(toss, monkeypatch):
+    """Like a charge and a cancel, it carries an idempotency key."""
+    gateway, keys = toss.gateway, []
+    send = gateway._http.ask
+
+    def ask(method, url, **given):
+        keys.append(given["headers"].get("Idempotency-Key"))
+        return send(method, url, **given)
+
+    monkeypatch.setattr(gateway._http, "ask", ask)
+    request = toss.issue_request()
+    first, second = (gateway.issue_billing_key(request, CARD, TIMEOUT) for _ in range(2))
+    assert keys == [request.order_id] * 2
+    assert first.secret == second.secret

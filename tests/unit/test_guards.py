@@ -21,7 +21,7 @@ from chalicelib.usecases import billing_keys, cancels, charges, merchants, notif
 from chalicelib.usecases.choosing import Target
 from tests.support.api import CARD as API_CARD
 from tests.support.recovery import Dying, at, balance, book, late, meddle, onetime, stored
-from tests.support.world import CARD, World, request
+from tests.support.world import CARD, STOLEN, World, request
 
 NO = Declined(DeclineReason.INVALID_REQUEST, "X", "취소할 수 없습니다.")
 
@@ -863,3 +863,103 @@ def test_standbys_are_drawn_evenly():
     rng = Random(7)
     drawn = Counter(draw(choices, rng, None).chosen for _ in range(3000))
     assert all(850 < drawn[k] < 1150 for k in "abc")
+
+
+@pytest.mark.parametrize(("failover", "attempts"), [("off", 1), ("unsent", 1), ("declined", 2)])
+def test_a_soft_decline_goes_elsewhere_only_where_the_group_says_so(world, failover, attempts):
+    world.two_gateways((100, 0), failover=failover)
+    no = Declined(DeclineReason.LIMIT_EXCEEDED, "X", "한도를 초과했습니다.")
+    asked = []
+
+    def charge(inner, order_id, *args):
+        asked.append(order_id)
+        return no if len(asked) == 1 else inner.charge_card(order_id, *args)
+
+    meddle(world, charge_card=charge)
+    payment = onetime(world)
+    assert payment.state is (State.PAID if attempts == 2 else State.FAILED)
+    assert len(asked) == len(payment.attempts) == attempts
+
+
+def test_an_old_token_does_not_live_on_by_its_successor(api, world):
+    old = api.token
+    world.clock.advance(minutes=31)
+    api.login(world.merchant)
+    assert api.token != old
+    assert api.get("/payments/imp_000000000000")[0] == 404
+    api.token = old
+    assert api.get("/payments/imp_000000000000")[0] == 401
+
+
+def test_a_token_of_yesterday_is_refused_without_a_look_up(api, world):
+    world.clock.advance(hours=24)
+    world.store.calls.clear()
+    assert api.get("/payments/imp_000000000000")[0] == 401
+    assert world.store.calls == []
+
+
+def test_what_one_merchants_key_has_sealed_opens_under_no_other(world):
+    from cryptography.exceptions import InvalidTag
+
+    sealer = world.deps.sealer
+    keys = [sealer.new_data_key(merchant) for merchant in ("imp1", "imp2")]
+    texts = [sealer.seal(key, ("x",), {"a": "b"}) for key in keys]
+    for key, own, other in ((keys[0], *texts), (keys[1], *reversed(texts))):
+        assert sealer.open(key, ("x",), own) == {"a": "b"}
+        with pytest.raises(InvalidTag):
+            sealer.open(key, ("x",), other)
+
+
+def test_a_body_of_256_kilobytes_and_not_one_byte_more(world, api):
+    for size, complains_of_body in ((256 * 1024, False), (256 * 1024 + 1, True)):
+        body = b'{"name": "%s"}' % (b"x" * (size - len(b'{"name": ""}')))
+        kind = {"Content-Type": "application/json"}
+        status, answer = api.send("POST", "/subscribe/payments/onetime", body, kind)
+        assert (status, answer["code"], answer["field"] == "body") == (400, -1, complains_of_body)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "field"),
+    [
+        (b'{"amount": 1000, "amount": 9000}', "json", "amount"),
+        (b'{"schedules": [{"amount": 1000, "amount": 9000}]}', "json", "amount"),
+        (b'{"merchant_uid": "a\\u0000b"}', "json", "merchant_uid"),
+        (b'{"schedules": [{"name": "a\\u0000b"}]}', "json", "schedules[0].name"),
+        (b'{"custom_data": {"a\\u0000b": "c"}}', "json", "body"),
+        (b"merchant_uid=a%00b", "x-www-form-urlencoded", "merchant_uid"),
+        (b"a%00b=c", "x-www-form-urlencoded", "body"),
+    ],
+)
+def test_a_body_with_a_name_twice_or_a_nul_is_refused(world, api, body, kind, field):
+    status, answer = api.send("POST", "/subscribe/payments/onetime", body, {"Content-Type": f"application/{kind}"})
+    assert (status, answer["code"], answer["field"]) == (400, -1, field)
+
+
+def test_a_disabled_channel_takes_no_pinned_one_time_charge(world):
+    toss, nice = world.channel("tosspayments"), world.channel("nice_v2")
+    group = world.group([(toss, 100), (nice, 0, False)])
+    target = Target(group_id=group.group_id, channel_key=nice)
+    with pytest.raises(Refused, match="disabled"):
+        charges.charge_card(world.deps, world.merchant_id, request("order-1"), CARD, target)
+    assert not world.captured()
+
+
+def test_a_task_that_comes_far_too_early_is_put_back(world, api, key):
+    book(api, world)
+    (task,) = world.queue.tasks
+    world.queue.tasks.clear()
+    timer.work(world.deps, task)
+    assert not world.captured()
+    assert not world.clock.slept
+    assert world.queue.tasks == [task]
+    world.clock.advance(seconds=5)
+    world.run_queue()
+    assert len(world.captured()) == 1
+
+
+def test_the_caller_who_is_told_of_a_decline_gets_no_webhook_about_it(world, gateway):
+    world.webhook_url("https://shop.example/hook")
+    payment = charges.charge_card(world.deps, world.merchant_id, request("order-1"), STOLEN, Target())
+    assert payment.state is State.FAILED
+    world.run_to_quiet()
+    assert not world.sender.sent
