@@ -77,7 +77,7 @@ class _Handler(ChaliceRequestHandler):
             self.send_error(refused.status, str(refused))
         except OSError:
             raise  # the client has left
-        except Exception:
+        except Exception:  # one broken request must not end the server
             log.exception("unexpected error")
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "서버 오류가 발생했습니다. (internal error)")
 

@@ -95,7 +95,7 @@ def _undo_items_instead_of_copying_tables() -> None:
         undo = [_undo(self, *entry) for item in transact_items for entry in item.items()]
         try:
             transact(self, transact_items)
-        except Exception:
+        except Exception:  # whatever made it fail, nothing of it may stay; the error goes on
             for put_back in undo:
                 put_back()
             raise

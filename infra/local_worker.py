@@ -54,7 +54,7 @@ class QueuePoller:
             slots = self._take_slots()
             try:
                 messages = self._receive(slots)
-            except Exception:
+            except Exception:  # the queue may come back
                 log.exception("cannot receive from %s", self._url)
                 messages = []
                 self._stopping.wait(1)
@@ -94,7 +94,7 @@ class QueuePoller:
             answer = self._entry(queue_event(self._url, message), context("worker"))
             if not failed(answer):
                 self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-        except Exception:
+        except Exception:  # the message is delivered again, as SQS would
             log.exception("a message of %s failed", self._url)
         finally:
             self._at_work.discard(threading.current_thread())
@@ -146,7 +146,7 @@ def fire_minute_rule(sweep: Entry, stopping: threading.Event) -> None:
         started = time.monotonic()
         try:
             sweep(schedule_event(datetime.now(UTC)), context("sweep"))
-        except Exception:
+        except Exception:  # the next minute's run repeats it, as EventBridge would
             log.exception("the sweep failed")
         stopping.wait(max(0.0, started + SWEEP_EVERY - time.monotonic()))
 

@@ -3,9 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from chalicelib import container
-from chalicelib.domain.charging import Unknown
-from chalicelib.usecases import charges, lookups
+from chalicelib.domain.charging import Declined, Unknown
+from chalicelib.domain.declines import DeclineReason
+from chalicelib.domain.orders import Order
+from chalicelib.domain.payments import Payment
+from chalicelib.ports import Ref
+from chalicelib.usecases import cancels, charges, lookups, settling
 from chalicelib.usecases.choosing import Target
 from tests.support.world import CARD, request
 
@@ -88,3 +94,27 @@ def book(api, world, **more):
     entry = {"merchant_uid": "m0", "schedule_at": at(world, seconds=5), "amount": 8900, "name": "n"}
     _, body = api.post("/subscribe/payments/schedule", customer_uid="c1", schedules=[entry], **more)
     assert body["code"] == 0, body
+
+
+NO = Declined(DeclineReason.INVALID_REQUEST, "X", "취소할 수 없습니다.")
+
+
+def payment_of(world, uid="order-1"):
+    order = world.store.load(Ref(Order, (world.merchant_id, uid)))
+    return world.store.load(Ref(Payment, (world.merchant_id, order.imp_uids[-1])))
+
+
+def settle(world, payment):
+    settling.settle(world.deps, world.merchant_id, payment.imp_uid)
+
+
+def cancel(world, payment, **wanted):
+    return cancels.cancel(world.deps, world.merchant_id, cancels.Cancel(imp_uid=payment.imp_uid, **wanted))
+
+
+def claim_and_die(world):
+    with pytest.raises(SystemExit):
+        charges.charge_card(
+            replace(world.deps, store=Dying(world.store, 1)), world.merchant_id, request("order-1"), CARD, Target()
+        )
+    return payment_of(world)
