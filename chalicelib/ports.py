@@ -131,6 +131,22 @@ class Page(Generic[T]):
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """One numbered page. total: how many entries the stretch has in all."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+class TooMany(Exception):
+    """More entries than can be sorted by another time than the list's own."""
+
+    def __init__(self, total: int, limit: int) -> None:
+        super().__init__(f"{total} entries, at most {limit}")
+        self.limit = limit
+
+
 class Store(Protocol):
     """One table. Entities are frozen values with a `version`; 0 means not stored yet."""
 
@@ -159,11 +175,29 @@ class Store(Protocol):
         """Pointers with after < due_at <= until of one shard, oldest first. May trail writes a little."""
         ...
 
+    def page(
+        self, kind: type[T], lists: Sequence[tuple[str, ...]], since: int, until: int, *, offset: int, limit: int,
+        newest_first: bool = True, by: int = 0,
+    ) -> Listing[T]:  # fmt: skip
+        """Entries offset.. of some of a merchant's long lists together, by time: since <= t < until, unix seconds.
+
+        Costs the same however many are stored. by: position of another time in the list's sort key to order by, at the
+        price of reading the keys of the whole stretch; raises TooMany. May trail writes a little.
+        """
+        ...
+
+    def page_of(
+        self, kind: type[T], owner: tuple[str, ...], since: int, until: int, *, offset: int, limit: int,
+        newest_first: bool = True, facet: str | None = None,
+    ) -> Listing[T]:  # fmt: skip
+        """The same for a short list, one that belongs to a customer; its keys in the stretch are all read."""
+        ...
+
     def list(
         self, kind: type[T], parts: tuple[str, ...], *, limit: int = 100, cursor: str | None = None,
         newest_first: bool = False,
     ) -> Page[T]:  # fmt: skip
-        """One page of a kind's list (storage.items says which lists exist). May trail writes a little."""
+        """A short list from its beginning, page by page (storage.items says which there are). May trail a little."""
         ...
 
 

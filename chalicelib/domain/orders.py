@@ -47,6 +47,22 @@ class Schedule:
     payment_status: str | None = None
     fail_reason: str | None = None
     due_at: datetime | None = None
+    restarts: int = 0
+    """How often it was started again because its worker had died before it sent anything."""
+
+    def afresh(self, schedule_at: datetime, now: datetime) -> "Schedule":
+        """The same payment reserved anew. What became of it before stays with its payments."""
+        return Schedule(
+            customer_uid=self.customer_uid,
+            request=self.request,
+            schedule_at=schedule_at,
+            state=ScheduleState.SCHEDULED,
+            booked_at=now,
+            environment=self.environment,
+            channel_key=self.channel_key,
+            customer_id=self.customer_id,
+            due_at=schedule_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class Order:
     is_open: bool = False
     """True while the last payment is under way or paid: no other may start."""
     schedule: Schedule | None = None
+    counted_as: str | None = None
+    """See Payment.counted_as."""
     version: int = 0
 
     @property

@@ -5,6 +5,7 @@ made from these by `v1_status`. Every move returns a new value and refuses what 
 arrives twice, or late, changes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -95,6 +96,8 @@ class Payment:
     customer_uid_usage: str | None = None
     scheduled: bool = False
     """True if a reserved payment: its order carries the schedule."""
+    to_be_voided: bool = False
+    """A test charge (V1 `checking_amount`): whoever finds it approved gives it back."""
     gateway_ref: str | None = None
     approval_number: str | None = None
     card: CardSummary | None = None
@@ -112,6 +115,8 @@ class Payment:
     alarm: str | None = None
     """Set when a person has to look: the reason."""
     due_at: datetime | None = None
+    counted_as: str | None = None
+    """Under which list and hour the store has counted it (storage.tallies); nobody else's business."""
     version: int = 0
 
     @property
@@ -139,6 +144,10 @@ class Payment:
         return next((c for c in self.cancels if c.state in (CancelState.CLAIMED, CancelState.UNKNOWN)), None)
 
     @property
+    def awaits_void(self) -> bool:
+        return self.to_be_voided and self.state is State.PAID and self.balance.amount != 0
+
+    @property
     def is_open(self) -> bool:
         """True while it holds its merchant_uid: under way, unknown, or paid (also when cancelled later)."""
         return self.state is not State.FAILED
@@ -151,6 +160,12 @@ class Payment:
         return "failed" if self.state is State.FAILED else "ready"
 
     @property
+    def status_at(self) -> datetime:
+        """When it reached its V1 status: the time that V1's lists go by."""
+        at = {"paid": self.paid_at, "cancelled": self.cancelled_at, "failed": self.failed_at}.get(self.v1_status)
+        return at or self.started_at
+
+    @property
     def cancelled_at(self) -> datetime | None:
         times = [c.cancelled_at for c in self.cancels if c.state is CancelState.DONE and c.cancelled_at]
         return max(times, default=None)
@@ -159,9 +174,9 @@ class Payment:
 def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | None = None) -> Payment:
     """The gateway took the money. The caller has compared amount and currency."""
     _require(payment, State.CLAIMED, State.UNKNOWN)
-    return replace(
+    approved = replace(
         _closing(payment, "approved", now, took_ms),
-        cancels=tuple(_found_cancel(payment, n, cancel, now) for n, cancel in enumerate(result.cancels, start=1)),
+        cancels=_found_cancels(payment, result.cancels, now),
         state=State.PAID,
         gateway_ref=result.gateway_ref,
         approval_number=result.approval_number,
@@ -171,10 +186,23 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
         due_at=None,
         alarm=None,
     )
+    # Whoever learns of a test charge gives it back; if it dies before, the timer does when the lease it had is over.
+    return replace(approved, due_at=payment.due_at) if approved.awaits_void else approved
+
+
+def void(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> Payment:
+    """A test charge has gone back. cancels: all that the gateway has in its books."""
+    _require(payment, State.PAID)
+    found = _found_cancels(payment, cancels, now)
+    return replace(payment, cancels=found, updated_at=now, due_at=None, alarm=None)
+
+
+def _found_cancels(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> tuple[Cancellation, ...]:
+    return tuple(_found_cancel(payment, n, cancel, now) for n, cancel in enumerate(cancels, start=1))
 
 
 def _found_cancel(payment: Payment, number: int, cancel: GatewayCancel, now: datetime) -> Cancellation:
-    """A cancel that somebody made at the gateway itself before we knew that the charge was approved."""
+    """A cancel that did not begin as a claim of ours: a test charge's, or one that somebody made at the gateway."""
     return Cancellation(
         cancel_id=f"{payment.imp_uid.replace('_', '')}c{number}",
         amount=cancel.amount,
@@ -231,6 +259,8 @@ def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Pa
 
 def check_paid(payment: Payment) -> None:
     """Raises Refused or TryAgain unless there is something to give back."""
+    if payment.to_be_voided:
+        raise Refused("자동으로 취소되는 카드 확인용 결제입니다. (a test charge, voided automatically)")
     if payment.state in (State.CLAIMED, State.UNKNOWN):
         raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
     if payment.state is not State.PAID:

@@ -1,10 +1,12 @@
-"""Where each entity lives in the table: its key, its place in the timer's index, its place in a list.
+"""Where each entity lives in the table: its key, its place in the timer's index, its places in lists.
 
 One row of `KINDS` per entity is the whole of it; docs/ARCHITECTURE.md shows the same as a table. Every key begins with
 its merchant (or with the API key or token hash that leads to one), so no query of one merchant reaches another's item.
 
 An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), and where they apply `due_shard`, `due_at` (seconds),
-`kind`, `parts` for the timer and `list_pk`, `list_sk` for a list. A time to live stands in `expires_at`.
+`kind`, `parts` for the timer; `list_pk`, `list_sk` for one of the merchant's long lists, which are counted
+(storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a payment, a group. A time to
+live stands in `expires_at`. Sort keys of lists begin with whole seconds, twelve digits wide.
 """
 
 import json
@@ -20,7 +22,8 @@ from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Booking, Order
-from chalicelib.domain.payments import Payment
+from chalicelib.domain.payments import Payment, State
+from chalicelib.domain.prepared import Prepared
 from chalicelib.domain.timer import Watermark
 from chalicelib.ports import Ref, TaskKind, TooLarge
 
@@ -42,13 +45,17 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """parts: the entity's identity; key: pk and sk from it; due, list_key, ttl: None where they do not apply."""
+    """parts: the entity's identity; key: pk and sk from it; the others: None where they do not apply.
+
+    list_key: `merchant#things#facet` and a sort key of times, by the first of which it is counted, and the id.
+    """
 
     name: str
     parts: Callable[[Any], tuple[str, ...]]
     key: Callable[..., tuple[str, str]]
     due: Callable[[Any], datetime | None] = lambda _: None
     list_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    owner_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     ttl: Callable[[Any], datetime | None] = lambda _: None
 
 
@@ -59,8 +66,35 @@ def _order_due(order: Order) -> datetime | None:
 def _order_list(order: Order) -> tuple[str, str] | None:
     if order.schedule is None:
         return None
-    at = int(order.schedule.schedule_at.timestamp())
-    return f"{order.merchant_id}#schedules#{order.schedule.customer_uid}", f"{at:012d}#{order.merchant_uid}"
+    sort = f"{_seconds(order.schedule.schedule_at)}#{order.merchant_uid}"
+    return f"{order.merchant_id}#schedules#{order.schedule.state}", sort
+
+
+def _order_owner(order: Order) -> tuple[str, str] | None:
+    if order.schedule is None:
+        return None
+    owner = f"{order.merchant_id}#schedules_of#{order.schedule.customer_uid}"
+    return owner, f"{_seconds(order.schedule.schedule_at)}#{order.schedule.state}#{order.merchant_uid}"
+
+
+def _payment_list(payment: Payment) -> tuple[str, str] | None:
+    """A charge on its way is not listed: in a moment it is something else, and then it is."""
+    if payment.state is State.CLAIMED and payment.unknown_since is None:
+        return None
+    times = (payment.status_at, payment.started_at, payment.paid_at, payment.updated_at)
+    sort = "#".join(_seconds(at) for at in times)
+    return f"{payment.merchant_id}#payments#{payment.v1_status}", f"{sort}#{payment.imp_uid}"
+
+
+def _payment_owner(payment: Payment) -> tuple[str, str] | None:
+    if payment.customer_uid is None:
+        return None
+    owner = f"{payment.merchant_id}#payments_of#{payment.customer_uid}"
+    return owner, f"{_seconds(payment.started_at)}#{payment.imp_uid}"
+
+
+def _seconds(at: datetime | None) -> str:
+    return f"{int(at.timestamp()) if at else 0:012d}"
 
 
 KINDS: dict[type[Any], Kind] = {
@@ -79,6 +113,8 @@ KINDS: dict[type[Any], Kind] = {
         lambda e: (e.merchant_id, e.imp_uid),
         lambda m, imp_uid: (f"{m}#payment#{imp_uid}", "payment"),
         due=lambda e: e.due_at,
+        list_key=_payment_list,
+        owner_key=_payment_owner,
     ),
     Order: Kind(
         TaskKind.SCHEDULE,
@@ -86,6 +122,12 @@ KINDS: dict[type[Any], Kind] = {
         lambda m, uid: (f"{m}#order#{uid}", "order"),
         due=_order_due,
         list_key=_order_list,
+        owner_key=_order_owner,
+    ),
+    Prepared: Kind(
+        "prepared",
+        lambda e: (e.merchant_id, e.merchant_uid),
+        lambda m, uid: (f"{m}#prepared#{uid}", "prepared"),
     ),
     Booking: Kind(
         TaskKind.BOOKING,
@@ -98,7 +140,7 @@ KINDS: dict[type[Any], Kind] = {
         lambda e: (e.merchant_id, e.notice_id),
         lambda m, notice_id: (f"{m}#notice#{notice_id}", "notice"),
         due=lambda e: e.due_at,
-        list_key=lambda e: (
+        owner_key=lambda e: (
             f"{e.merchant_id}#notices#{e.imp_uid}",
             f"{e.created_at.timestamp():.6f}#{e.notice_id}",
         ),
@@ -108,7 +150,7 @@ KINDS: dict[type[Any], Kind] = {
         "audit",
         lambda e: (e.merchant_id, e.subject, e.audit_id),
         lambda m, subject, audit_id: (f"{m}#audit#{subject}", audit_id),
-        list_key=lambda e: (f"{e.merchant_id}#audit#{e.subject}", e.audit_id),
+        owner_key=lambda e: (f"{e.merchant_id}#audit#{e.subject}", e.audit_id),
     ),
     ArchivedChannel: Kind(
         "archived_channel",
@@ -173,6 +215,8 @@ def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
         }
     if (listed := kind.list_key(entity)) is not None:
         item |= {"list_pk": {"S": listed[0]}, "list_sk": {"S": listed[1]}}
+    if (owned := kind.owner_key(entity)) is not None:
+        item |= {"owner_pk": {"S": owned[0]}, "owner_sk": {"S": owned[1]}}
     if (expires_at := kind.ttl(entity)) is not None:
         item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
     return item

@@ -15,10 +15,14 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.ports import Conflict, Deleted, DueItem, Page, Ref, StoreUnavailable
+from chalicelib.ports import Conflict, Deleted, DueItem, Listing, Page, Ref, StoreUnavailable
+from chalicelib.storage import tallies
 from chalicelib.storage.items import from_item, key_of, ref_of, to_item
+from chalicelib.storage.lists import Lists
 
 _BATCH = 100
+_TRANSACTION = 100
+"""As many items as one read or one write may name."""
 _TRIES = 5
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Why a transaction may be cancelled that deserves another try. The SDK does not repeat these itself."""
@@ -30,6 +34,7 @@ class DynamoStore:
     def __init__(self, client: Any, table_name: str) -> None:
         self._client = client
         self._table = table_name
+        self._lists = Lists(client, table_name, self._read)
 
     def load(self, *refs: Ref[Any]) -> Any:
         if len(refs) == 1:
@@ -39,21 +44,25 @@ class DynamoStore:
         return tuple(self.load_many(refs))
 
     def load_many(self, refs: Sequence[Ref[Any]]) -> list[Any]:
-        found: dict[tuple[str, str], Any] = {}
-        distinct = list({key_of(ref): ref for ref in refs}.values())
-        for start in range(0, len(distinct), _BATCH):
-            self._batch_get(distinct[start : start + _BATCH], found)
+        with _translated():
+            found = self._read(map(key_of, refs))
         return [
             from_item(ref.kind, found[key_of(ref)]) if key_of(ref) in found else None
             for ref in refs
         ]  # fmt: skip
 
-    def _batch_get(self, refs: Sequence[Ref[Any]], found: dict[tuple[str, str], Any]) -> None:
-        keys = [_key(ref) for ref in refs]
+    def _read(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+        found: dict[tuple[str, str], Any] = {}
+        distinct = list(dict.fromkeys(keys))
+        for start in range(0, len(distinct), _BATCH):
+            self._batch_get(distinct[start : start + _BATCH], found)
+        return found
+
+    def _batch_get(self, wanted: Sequence[tuple[str, str]], found: dict[tuple[str, str], Any]) -> None:
+        keys = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in wanted]
         for _ in _tries():
             request = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            with _translated():
-                reply = self._client.batch_get_item(RequestItems=request)
+            reply = self._client.batch_get_item(RequestItems=request)
             for item in reply["Responses"].get(self._table, []):
                 found[item["pk"]["S"], item["sk"]["S"]] = item
             keys = reply.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
@@ -62,16 +71,39 @@ class DynamoStore:
         raise StoreUnavailable("keys left unread: capacity exhausted")
 
     def commit(self, *changes: Any) -> tuple[Any, ...]:
-        writes = [self._write(change) for change in changes]
         with _translated():
+            for last in _tries():
+                # Counting must never keep money from being written down: the last try goes without.
+                room = 0 if last else _TRANSACTION - len(changes)
+                counted, additions = tallies.count(changes, room)
+                if self._written(counted, additions, last=last):
+                    return tuple(c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted)
+        raise AssertionError("the last try returns or raises")
+
+    def _written(self, changes: Sequence[Any], additions: tallies.Additions, *, last: bool) -> bool:
+        """False if it was not carried out and deserves another try."""
+        writes = [self._write(change) for change in changes] + tallies.updates(self._table, additions)
+        try:
             if len(writes) == 1:
-                self._write_one(changes[0], writes[0])
+                self._write_one(writes[0])
             else:
-                self._write_all(changes, writes)
-        return tuple(c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in changes)
+                self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            reasons = _reasons(error)
+            if "ConditionalCheckFailed" in reasons:
+                self._check_not_ours(changes, error, changes[reasons.index("ConditionalCheckFailed")])
+                return True
+            if not _PASSING.intersection(reasons):
+                raise
+            if last and "TransactionConflict" in reasons:
+                raise Conflict(_entity(changes[reasons.index("TransactionConflict")])) from error
+            if last:
+                raise
+            return False
+        return True
 
     def _write(self, change: Any) -> dict[str, Any]:
-        entity = change.entity if isinstance(change, Deleted) else change
+        entity = _entity(change)
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if entity.version:
             condition = {
@@ -83,43 +115,13 @@ class DynamoStore:
         item = to_item(entity, entity.version + 1)
         return {"Put": {"TableName": self._table, "Item": item, **condition}}
 
-    def _write_one(self, change: Any, write: dict[str, Any]) -> None:
-        operation = self._client.put_item if "Put" in write else self._client.delete_item
-        for last in _tries():
-            try:
-                operation(**(write.get("Put") or write["Delete"]))
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code == "ConditionalCheckFailedException":
-                    self._check_not_ours((change,), error)
-                elif code != "TransactionConflictException":
-                    raise
-                elif last:
-                    raise Conflict(_entity(change)) from error
-                else:
-                    continue  # a transaction holds the item; this write was not carried out
-            return
+    def _write_one(self, write: dict[str, Any]) -> None:
+        if "Put" in write:
+            self._client.put_item(**write["Put"])
+        else:
+            self._client.delete_item(**write["Delete"])
 
-    def _write_all(self, changes: Sequence[Any], writes: list[dict[str, Any]]) -> None:
-        for last in _tries():
-            try:
-                self._client.transact_write_items(TransactItems=writes)
-            except ClientError as error:
-                reasons = [r.get("Code") for r in error.response.get("CancellationReasons", [])]
-                if "ConditionalCheckFailed" in reasons:
-                    failed = changes[reasons.index("ConditionalCheckFailed")]
-                    self._check_not_ours(changes, error, failed)
-                elif not _PASSING.intersection(reasons):
-                    raise
-                elif not last:
-                    continue  # a cancelled transaction was not carried out
-                elif "TransactionConflict" in reasons:
-                    raise Conflict(_entity(changes[reasons.index("TransactionConflict")])) from error
-                else:
-                    raise
-            return
-
-    def _check_not_ours(self, changes: Sequence[Any], error: ClientError, failed: Any = None) -> None:
+    def _check_not_ours(self, changes: Sequence[Any], error: ClientError, failed: Any) -> None:
         """A condition failed: raise Conflict, unless the write that came first is this very one.
 
         botocore repeats a request whose answer was lost; the first may have been carried out, and the repeat
@@ -129,7 +131,7 @@ class DynamoStore:
         for change, stored in zip(changes, self.load_many(refs), strict=True):
             wanted = None if isinstance(change, Deleted) else replace(change, version=change.version + 1)
             if stored != wanted:
-                raise Conflict(_entity(failed if failed is not None else changes[0])) from error
+                raise Conflict(_entity(failed)) from error
 
     def due(self, shard: int, after: datetime | None, until: datetime) -> Iterable[DueItem]:
         low = f"{after.timestamp():.3f}" if after else "0"
@@ -149,24 +151,32 @@ class DynamoStore:
                     due_at = datetime.fromtimestamp(float(item["due_at"]["N"]), UTC)
                     yield DueItem(item["kind"]["S"], tuple(json.loads(item["parts"]["S"])), due_at)
 
+    def page(
+        self, kind: type[Any], lists: Sequence[tuple[str, ...]], since: int, until: int, **wanted: Any
+    ) -> Listing[Any]:
+        with _translated():
+            return self._lists.page(kind, lists, since, until, **wanted)
+
+    def page_of(self, kind: type[Any], owner: tuple[str, ...], since: int, until: int, **wanted: Any) -> Listing[Any]:
+        with _translated():
+            return self._lists.page_of(kind, owner, since, until, **wanted)
+
     def list(
         self, kind: type[Any], parts: tuple[str, ...], *, limit: int = 100, cursor: str | None = None,
         newest_first: bool = False,
     ) -> Page[Any]:  # fmt: skip
-        start = {"ExclusiveStartKey": json.loads(cursor)} if cursor else {}
         with _translated():
-            reply = self._client.query(
-                TableName=self._table,
-                IndexName="list",
-                KeyConditionExpression="list_pk = :list",
-                ExpressionAttributeValues={":list": {"S": "#".join(parts)}},
-                ScanIndexForward=not newest_first,
-                Limit=limit,
-                **start,
-            )
-        last = reply.get("LastEvaluatedKey")
-        items = tuple(from_item(kind, item) for item in reply["Items"])
-        return Page(items, json.dumps(last) if last else None)
+            return self._lists.short(kind, parts, limit=limit, cursor=cursor, newest_first=newest_first)
+
+
+def _reasons(error: ClientError) -> list[str | None]:
+    """Why a write was not carried out, change by change, in a transaction's words; [] if nobody says."""
+    match error.response["Error"]["Code"]:
+        case "ConditionalCheckFailedException":
+            return ["ConditionalCheckFailed"]
+        case "TransactionConflictException":
+            return ["TransactionConflict"]
+    return [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
 
 
 def _tries() -> Iterator[bool]:

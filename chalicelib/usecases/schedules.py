@@ -41,11 +41,7 @@ def book(
     Round trips: one read, and one write per fifty entries.
     """
     check_entries(entries)
-    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
-    if key is None or routing is None:
-        raise Refused(
-            "등록된 고객정보가 없습니다. customer_uid를 확인해 주세요. (no billing key)", field="customer_uid"
-        )
+    key, _ = load_key(deps, merchant_id, customer_uid)
     _check_pin(key, channel_key)
     now = deps.clock.now()
     fresh = [
@@ -67,9 +63,19 @@ def book(
         for entry in entries
     ]
     booked = _write(deps, fresh)
-    tasks = [_task(order) for order in booked]
+    tasks = [task_of(order) for order in booked]
     hand_over(deps, tasks, deps.clock.now())
     return booked
+
+
+def load_key(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey, Routing]:
+    """The key to reserve payments on. Raises Refused with V1's words."""
+    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
+    if key is None or routing is None:
+        raise Refused(
+            "등록된 고객정보가 없습니다. customer_uid를 확인해 주세요. (no billing key)", field="customer_uid"
+        )
+    return key, routing
 
 
 def check_entries(entries: Sequence[Entry]) -> None:
@@ -123,7 +129,7 @@ def _write_in_parts(deps: Deps, orders: list[Order]) -> list[Order]:
         tuple(order.merchant_uid for order in orders),
         due_at=deps.clock.now() + BOOKING_LEASE,
     )
-    tied = [replace(o, schedule=replace(_schedule(o), booking_id=booking.booking_id)) for o in orders]
+    tied = [replace(o, schedule=replace(schedule_of(o), booking_id=booking.booking_id)) for o in orders]
     parts = [tied[n : n + ENTRIES_PER_WRITE] for n in range(0, len(tied), ENTRIES_PER_WRITE)]
     booked: list[Order] = []
     opened = False
@@ -142,14 +148,14 @@ def _write_in_parts(deps: Deps, orders: list[Order]) -> list[Order]:
     return booked
 
 
-def _schedule(order: Order) -> Schedule:
+def schedule_of(order: Order) -> Schedule:
     if order.schedule is None:
         raise ValueError(f"{order.merchant_uid} has no schedule")
     return order.schedule
 
 
-def _task(order: Order) -> Task:
-    schedule = _schedule(order)
+def task_of(order: Order) -> Task:
+    schedule = schedule_of(order)
     return Task(TaskKind.SCHEDULE, (order.merchant_id, order.merchant_uid), schedule.due_at or schedule.schedule_at)
 
 
@@ -194,7 +200,7 @@ def find(deps: Deps, merchant_id: str, merchant_uid: str) -> Order:
 
 def _in_force(deps: Deps, order: Order) -> bool:
     """False while the call that booked it is not finished, or has died half-way."""
-    booking_id = _schedule(order).booking_id
+    booking_id = schedule_of(order).booking_id
     return booking_id is None or deps.store.load(Ref(Booking, (order.merchant_id, booking_id))) is None
 
 
@@ -211,7 +217,7 @@ def revoke(deps: Deps, merchant_id: str, customer_uid: str | None, merchant_uids
         orders = _of_customer(deps, merchant_id, customer_uid)
     else:
         raise InvalidRequest("customer_uid", "customer_uid 또는 merchant_uid를 지정해주셔야합니다. (one is required)")
-    mine = [o for o in orders if o.is_reserved and customer_uid in (None, _schedule(o).customer_uid)]
+    mine = [o for o in orders if o.is_reserved and customer_uid in (None, schedule_of(o).customer_uid)]
     revoked: list[Order] = []
     for start in range(0, len(mine), ENTRIES_PER_WRITE):
         revoked += _revoke_some(deps, mine[start : start + ENTRIES_PER_WRITE])
@@ -224,7 +230,7 @@ def _of_customer(deps: Deps, merchant_id: str, customer_uid: str) -> list[Order]
     listed: list[Order] = []
     cursor: str | None = None
     while True:
-        page = deps.store.list(Order, (merchant_id, "schedules", customer_uid), limit=1000, cursor=cursor)
+        page = deps.store.list(Order, (merchant_id, "schedules_of", customer_uid), limit=1000, cursor=cursor)
         listed += page.items
         cursor = page.cursor
         if cursor is None:
@@ -236,10 +242,10 @@ def _revoke_some(deps: Deps, orders: list[Order]) -> list[Order]:
     """In one write; if one of them has moved meanwhile, one by one."""
     in_force: dict[str | None, bool] = {}  # the entries of one call share their booking
     for order in orders:
-        booking_id = _schedule(order).booking_id
+        booking_id = schedule_of(order).booking_id
         if booking_id not in in_force:
             in_force[booking_id] = _in_force(deps, order)
-    standing = [order for order in orders if in_force[_schedule(order).booking_id]]
+    standing = [order for order in orders if in_force[schedule_of(order).booking_id]]
     try:
         return list(deps.store.commit(*[_revoked(deps, order) for order in standing])) if standing else []
     except Conflict:
@@ -248,7 +254,7 @@ def _revoke_some(deps: Deps, orders: list[Order]) -> list[Order]:
 
 def _revoked(deps: Deps, order: Order) -> Order:
     schedule = replace(
-        _schedule(order), state=ScheduleState.REVOKED, revoked_at=deps.clock.now(), due_at=None, booking_id=None
+        schedule_of(order), state=ScheduleState.REVOKED, revoked_at=deps.clock.now(), due_at=None, booking_id=None
     )
     return replace(order, schedule=schedule)
 
@@ -276,38 +282,40 @@ def run_due(deps: Deps, merchant_id: str, merchant_uid: str) -> None:
     order = deps.store.load(Ref(Order, (merchant_id, merchant_uid)))
     if order is None or not order.is_reserved:
         return
-    schedule = _schedule(order)
+    schedule, task = schedule_of(order), task_of(order)
     now = deps.clock.now()
-    if schedule.schedule_at > now + EARLY:
-        hand_over(deps, [_task(order)], now)
+    if task.due_at > now + EARLY:  # moved to a later time while its task was on its way
+        hand_over(deps, [task], now)
         return
     if not _in_force(deps, order):
         return  # the timer comes back to it, until its booking is finished or undone
-    deps.clock.sleep(max(0.0, (schedule.schedule_at - deps.clock.now()).total_seconds()))
+    deps.clock.sleep(max(0.0, (task.due_at - deps.clock.now()).total_seconds()))
     key, routing = deps.store.load(Ref(BillingKey, (merchant_id, schedule.customer_uid)), Ref(Routing, (merchant_id,)))
     if routing is None:
         raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
     try:
-        charge = _charge(deps, routing, key, schedule)
-        run(deps, charge, order=_executing(deps, order, charge.seed))
+        charge = charge_of(deps, routing, key, schedule, deps.timing.task_budget)
+        run(deps, charge, order=executing(deps, order, charge.seed))
     except TryAgain:
         log.info("schedule %s is run by another", merchant_uid)
     except Refused as error:
         _fail(deps, routing, order, error)
 
 
-def _charge(deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule) -> Charge:
+def charge_of(
+    deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule, budget: timedelta
+) -> Charge:
     if key is None:
         raise Refused(UNREGISTERED)
     target = Target(channel_key=schedule.channel_key)
-    charge = key_charge(deps, routing, key, schedule.request, target, deps.timing.task_budget)
+    charge = key_charge(deps, routing, key, schedule.request, target, budget)
     return replace(charge, seed=replace(charge.seed, scheduled=True, customer_uid_usage="payment.scheduled"))
 
 
-def _executing(deps: Deps, order: Order, seed: Payment) -> Order:
+def executing(deps: Deps, order: Order, seed: Payment) -> Order:
     """The order as its claim will store it: the schedule is spent in the same write that claims the payment."""
     schedule = replace(
-        _schedule(order),
+        schedule_of(order),
         state=ScheduleState.EXECUTED,
         executed_at=deps.clock.now(),
         imp_uid=seed.imp_uid,
@@ -319,7 +327,7 @@ def _executing(deps: Deps, order: Order, seed: Payment) -> Order:
 
 def _fail(deps: Deps, routing: Routing, order: Order, error: RouterError) -> None:
     """No gateway could be asked: the reserved payment has run, and failed, and the merchant hears of it."""
-    schedule = _schedule(order)
+    schedule = schedule_of(order)
     payment = replace(
         new_payment(deps, order.merchant_id, schedule.request, schedule.environment),
         state=State.FAILED,
@@ -330,6 +338,6 @@ def _fail(deps: Deps, routing: Routing, order: Order, error: RouterError) -> Non
         customer_uid_usage="payment.scheduled",
     )
     try:
-        record(deps, routing, payment, _executing(deps, order, payment).claim(payment.imp_uid))
+        record(deps, routing, payment, executing(deps, order, payment).claim(payment.imp_uid))
     except Conflict:
         log.info("schedule %s was run by another", order.merchant_uid)

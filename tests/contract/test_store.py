@@ -184,12 +184,12 @@ def test_lists_page_in_order_and_stay_within_their_owner(store):
     store.commit(order("foreign", NOW, customer_uid="c1#x"))
     seen, cursor = [], None
     while True:
-        page = store.list(Order, ("imp00000001", "schedules", "c1"), limit=3, cursor=cursor)
+        page = store.list(Order, ("imp00000001", "schedules_of", "c1"), limit=3, cursor=cursor)
         seen += [o.merchant_uid for o in page.items]
         if not (cursor := page.cursor):
             break
     assert seen == [f"o{n}" for n in range(7)]
-    newest = store.list(Order, ("imp00000001", "schedules", "c1"), limit=2, newest_first=True)
+    newest = store.list(Order, ("imp00000001", "schedules_of", "c1"), limit=2, newest_first=True)
     assert [o.merchant_uid for o in newest.items] == ["o6", "o5"]
 
 

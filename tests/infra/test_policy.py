@@ -42,10 +42,11 @@ def test_both_stages_are_granted_the_same():
 
 def needs(stage):
     here = f"table/smart-routing-{stage}"
-    for operation in ("GetItem", "BatchGetItem", "PutItem", "DeleteItem"):
+    for operation in ("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "UpdateItem", "Query"):
         yield Call(f"dynamodb:{operation}", here)
     yield Call("dynamodb:Query", f"{here}/index/due")
     yield Call("dynamodb:Query", f"{here}/index/list")
+    yield Call("dynamodb:Query", f"{here}/index/owner")
     for queue in ("payments", "notices"):
         for operation in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
             yield Call(f"sqs:{operation}", f"smart-routing-{stage}-{queue}")
@@ -67,7 +68,6 @@ def test_what_is_needed_is_granted(stage):
     "call",
     [
         Call("dynamodb:Scan", "table/smart-routing-dev"),
-        Call("dynamodb:Query", "table/smart-routing-dev"),
         Call("dynamodb:DeleteTable", "table/smart-routing-dev"),
         Call("dynamodb:PutItem", "table/smart-routing-prod"),
         Call("dynamodb:PutItem", "table/smart-routing-dev/index/due"),

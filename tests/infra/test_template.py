@@ -44,15 +44,18 @@ def check_table(client):
     assert made["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     ttl = client.describe_time_to_live(TableName="some-table")["TimeToLiveDescription"]
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    # An item in both indexes: the definition is not only accepted, it works.
+    # An item in every index: the definition is not only accepted, it works.
     item = {"pk": {"S": "a"}, "sk": {"S": "b"}, "due_shard": {"S": "03"}, "due_at": {"N": "17.5"}}
     item |= {"list_pk": {"S": "l"}, "list_sk": {"S": "m"}, "kind": {"S": "k"}, "parts": {"S": "[]"}, "doc": {"S": "{}"}}
+    item |= {"owner_pk": {"S": "o"}, "owner_sk": {"S": "p"}}
     client.put_item(TableName="some-table", Item=item)
     query = {"TableName": "some-table", "ExpressionAttributeValues": {":p": {"S": "03"}}}
     [due] = client.query(IndexName="due", KeyConditionExpression="due_shard = :p", **query)["Items"]
     assert set(due) == {"pk", "sk", "due_shard", "due_at", "kind", "parts"}
-    query["ExpressionAttributeValues"] = {":p": {"S": "l"}}
-    assert client.query(IndexName="list", KeyConditionExpression="list_pk = :p", **query)["Items"] == [item]
+    for index, value in {"list": "l", "owner": "o"}.items():
+        query["ExpressionAttributeValues"] = {":p": {"S": value}}
+        [listed] = client.query(IndexName=index, KeyConditionExpression=f"{index}_pk = :p", **query)["Items"]
+        assert set(listed) == {"pk", "sk", f"{index}_pk", f"{index}_sk"}
 
 
 @mock_aws

@@ -5,18 +5,22 @@ It passes the same contract suite as DynamoStore, so what is tested on it holds 
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.ports import Conflict, Deleted, DueItem, Page, Ref
+from chalicelib.ports import Conflict, Deleted, DueItem, Listing, Page, Ref, TooMany
+from chalicelib.storage import tallies
 from chalicelib.storage.items import from_item, key_of, ref_of, to_item
+from chalicelib.storage.lists import MAX_SORTED
 
 
 class MemoryStore:
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
+        self.tallies: Counter[tuple[str, str, str]] = Counter()
         self.calls: list[str] = []
         self._lock = threading.Lock()
 
@@ -39,6 +43,10 @@ class MemoryStore:
                 version = int(stored["version"]["N"]) if stored else 0
                 if version != entity.version:
                     raise Conflict(entity)
+            changes, additions = tallies.count(changes, 100 - len(changes))
+            for (pk, day), added in additions.items():
+                for attribute, number in added.items():
+                    self.tallies[pk, day, attribute] += number
             for change in changes:
                 if isinstance(change, Deleted):
                     self.items.pop(key_of(ref_of(change.entity)), None)
@@ -60,17 +68,50 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda item: item.due_at)
 
-    def list(self, kind, parts, *, limit=100, cursor=None, newest_first=False):
-        rows = [
-            (item["list_sk"]["S"], item)
-            for item in self.items.values()
-            if item.get("list_pk", {}).get("S") == "#".join(parts)
+    def page(self, kind, lists, since, until, *, offset, limit, newest_first=True, by=0):
+        names = ["#".join(parts) for parts in lists]
+        rows = self._rows("list", names, since, until)
+        self._check_tallies(names)
+        if by and len(rows) > MAX_SORTED:
+            raise TooMany(len(rows), MAX_SORTED)
+        rows.sort(key=lambda row: row[0].split("#")[by] if by else row[0], reverse=newest_first)
+        return Listing(tuple(from_item(kind, item) for _, item in rows[offset : offset + limit]), len(rows))
+
+    def page_of(self, kind, owner, since, until, *, offset, limit, newest_first=True, facet=None):
+        rows = self._rows("owner", ["#".join(owner)], since, until)
+        rows = sorted(
+            (r for r in rows if facet in (None, r[0].split("#")[1])), key=lambda r: r[0], reverse=newest_first
+        )
+        return Listing(tuple(from_item(kind, item) for _, item in rows[offset : offset + limit]), len(rows))
+
+    def _rows(self, index, names, since, until):
+        return [
+            (item[f"{index}_sk"]["S"], item)
+            for item in list(self.items.values())
+            if item.get(f"{index}_pk", {}).get("S") in names and since <= int(item[f"{index}_sk"]["S"][:12]) < until
         ]
-        rows = sorted(rows, key=lambda row: row[0], reverse=newest_first)
+
+    def _check_tallies(self, names):
+        """What the counters say is what is there: every list that a test looks at proves it."""
+        for name in names:
+            base, _, facet = name.rpartition("#")
+            counted = sum(
+                number
+                for (pk, _, attribute), number in self.tallies.items()
+                if pk == tallies.tally_pk(base) and attribute.rpartition("_")[0] == facet
+            )
+            assert counted == sum(item.get("list_pk", {}).get("S") == name for item in self.items.values()), name
+
+    def list(self, kind, parts, *, limit=100, cursor=None, newest_first=False):
+        rows = sorted(self._rows_of("#".join(parts)), key=lambda row: row[0], reverse=newest_first)
         start = int(cursor) if cursor else 0
         page = rows[start : start + limit]
         more = str(start + limit) if start + limit < len(rows) else None
         return Page(tuple(from_item(kind, item) for _, item in page), more)
+
+    def _rows_of(self, owner):
+        found = list(self.items.values())
+        return [(item["owner_sk"]["S"], item) for item in found if item.get("owner_pk", {}).get("S") == owner]
 
     def texts(self) -> str:
         """Everything stored, as one text: for looking for what must not be there."""

@@ -1,0 +1,106 @@
+"""How many entries each long list has, hour by hour, kept by the write that moves them.
+
+V1 answers every list with its total and lets callers jump to any page. Counting entries would cost more with every one
+stored, so a commit that puts an entity into a list, moves it to another, or takes it out also adds to counters: an item
+per list, day and shard, with an attribute per facet and hour (`paid_13`). What an entity is counted as stands in the
+entity (`counted_as`), stored by the same write; so the counters are right whatever dies when.
+
+Shards, picked at random, keep writers out of each other's way: counters are only ever summed up.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from chalicelib.domain.orders import Order
+from chalicelib.domain.payments import Payment
+from chalicelib.ports import Deleted
+from chalicelib.storage.items import KINDS
+
+HOUR = 3600
+SHARDS = 16
+COUNTED = (Payment, Order)
+
+Additions = dict[tuple[str, str], Counter[str]]
+"""(pk, day) of a tally -> attribute -> what to add."""
+
+
+def count(changes: Sequence[Any], room: int) -> tuple[list[Any], Additions]:
+    """The changes as they are to be stored, and what to add to the counters.
+
+    room: how many tallies the write has room for. What does not fit is not counted, and its `counted_as` says so: its
+    next write makes up for it.
+    """
+    additions: Additions = {}
+    counted = []
+    for change in changes:
+        moves = _moves(change)
+        tallies = {(pk, day) for pk, day, _ in moves}
+        if len(additions.keys() | tallies) > room or not moves:
+            counted.append(change)
+            continue
+        for (pk, day, attribute), number in moves.items():
+            additions.setdefault((pk, day), Counter())[attribute] += number
+        counted.append(change if isinstance(change, Deleted) else replace(change, counted_as=label(change)))
+    return counted, {key: added for key, added in additions.items() if any(added.values())}
+
+
+def _moves(change: Any) -> Counter[tuple[str, str, str]]:
+    """(pk, day, attribute) -> 1 where the entity enters, -1 where it leaves."""
+    entity = change.entity if isinstance(change, Deleted) else change
+    moves: Counter[tuple[str, str, str]] = Counter()
+    if not isinstance(entity, COUNTED):
+        return moves
+    before, after = entity.counted_as, None if isinstance(change, Deleted) else label(entity)
+    if before != after:
+        if before:
+            moves[_place(before)] -= 1
+        if after:
+            moves[_place(after)] += 1
+    return moves
+
+
+def label(entity: Any) -> str | None:
+    """What the entity counts as: its list and the hour it lies in there."""
+    listed = KINDS[type(entity)].list_key(entity)
+    return f"{listed[0]}@{int(listed[1][:12]) // HOUR}" if listed else None
+
+
+def _place(counted_as: str) -> tuple[str, str, str]:
+    list_pk, _, hour = counted_as.rpartition("@")
+    base, _, facet = list_pk.rpartition("#")
+    day, hour_of_day = divmod(int(hour), 24)
+    return tally_pk(base), f"{day:06d}", f"{facet}_{hour_of_day:02d}"
+
+
+def tally_pk(base: str) -> str:
+    """base: `merchant#things`, what the lists of all facets have in common."""
+    return f"{base}#tally"
+
+
+def updates(table: str, additions: Additions) -> list[dict[str, Any]]:
+    """The additions as writes of a transaction, each to a shard of its own choice."""
+    writes = []
+    for (pk, day), added in additions.items():
+        shard = random.randrange(SHARDS)  # noqa: S311 - only spreads out writers
+        names = [name for name, number in added.items() if number]
+        expression = "ADD " + ", ".join(f"{name} :{name}" for name in names)
+        values = {f":{name}": {"N": str(added[name])} for name in names}
+        key = {"pk": {"S": pk}, "sk": {"S": f"{day}#{shard:02d}"}}
+        update = {"TableName": table, "Key": key, "UpdateExpression": expression, "ExpressionAttributeValues": values}
+        writes.append({"Update": update})
+    return writes
+
+
+def hours_of(items: Sequence[dict[str, Any]], facets: Sequence[str]) -> Counter[int]:
+    """Entries per hour (since 1970) over all shards and the facets asked for. items: tallies as stored."""
+    found: Counter[int] = Counter()
+    for item in items:
+        day = int(item["sk"]["S"].partition("#")[0])
+        for name, value in item.items():
+            facet, _, hour = name.rpartition("_")
+            if facet in facets:
+                found[day * 24 + int(hour)] += int(value["N"])
+    return found
