@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 bp = Blueprint(__name__)
 
-STATUSES = ("ready", "paid", "failed", "cancelled")
+UNKNOWN_STATUS = "지원되지 않는 상태값입니다."
 NO_STATUS = ("undefined", "null")
 """What JavaScript clients put into the path when their caller gives none."""
 
@@ -43,7 +43,7 @@ def cancel(call: Call) -> Answer:
 @v1(bp, "GET", "/payments/{imp_uid}")
 def get_payment(call: Call) -> Answer:
     payment = lookups.by_imp_uid(
-        call.deps, call.merchant_id, call.path["imp_uid"], include_sandbox=_include_sandbox(call)
+        call.deps, call.merchant_id, call.path["imp_uid"], include_sandbox=include_sandbox(call)
     )
     return _found(payment)
 
@@ -55,21 +55,26 @@ def find_payment(call: Call) -> Answer:
 
 @v1(bp, "GET", "/payments/find/{merchant_uid}/{payment_status}")
 def find_payment_in_status(call: Call) -> Answer:
-    status = call.path["payment_status"]
-    if status in NO_STATUS:
-        return _found(_candidates(call)[0])
-    if status not in STATUSES:
-        raise InvalidRequest("payment_status", "지원되지 않는 상태값입니다.")
+    status = status_in_path(call)
     for payment in _candidates(call):
-        if payment.v1_status == status:
+        if status in (None, payment.v1_status):
             return _found(payment)
     raise NotFound(lookups.UNKNOWN_PAYMENT)
+
+
+def status_in_path(call: Call) -> str | None:
+    status = call.path["payment_status"]
+    if status in NO_STATUS:
+        return None
+    if status not in lookups.STATUSES:
+        raise InvalidRequest("payment_status", UNKNOWN_STATUS)
+    return status
 
 
 def _candidates(call: Call) -> list[Payment]:
     return lookups.sort(
         lookups.by_merchant_uid(
-            call.deps, call.merchant_id, call.path["merchant_uid"], include_sandbox=_include_sandbox(call)
+            call.deps, call.merchant_id, call.path["merchant_uid"], include_sandbox=include_sandbox(call)
         ),
         (call.query.get("sorting") or ["-started"])[-1],
     )
@@ -79,6 +84,6 @@ def _found(payment: Payment) -> Answer:
     return Answer(views.payment_view(payment), views.payment_message(payment))
 
 
-def _include_sandbox(call: Call) -> bool:
+def include_sandbox(call: Call) -> bool:
     """Test payments are shown unless the caller asks not to see them (docs/adr/0003)."""
     return (call.query.get("include_sandbox") or ["true"])[-1].lower() not in ("false", "0")

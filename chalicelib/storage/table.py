@@ -72,17 +72,18 @@ class DynamoStore:
 
     def commit(self, *changes: Any) -> tuple[Any, ...]:
         with _translated():
-            for last in _tries():
+            for tries, last in enumerate(_tries()):
                 # Counting must never keep money from being written down: the last try goes without.
                 room = 0 if last else _TRANSACTION - len(changes)
                 counted, additions = tallies.count(changes, room)
-                if self._written(counted, additions, last=last):
+                counting = tallies.updates(self._table, additions, crowded=tries > 0)
+                if self._written(counted, counting, last=last):
                     return tuple(c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted)
         raise AssertionError("the last try returns or raises")
 
-    def _written(self, changes: Sequence[Any], additions: tallies.Additions, *, last: bool) -> bool:
+    def _written(self, changes: Sequence[Any], counting: list[dict[str, Any]], *, last: bool) -> bool:
         """False if it was not carried out and deserves another try."""
-        writes = [self._write(change) for change in changes] + tallies.updates(self._table, additions)
+        writes = [self._write(change) for change in changes] + counting
         try:
             if len(writes) == 1:
                 self._write_one(writes[0])

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.bench import pages
+
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 150
 IMPORTS = 9
@@ -38,6 +40,7 @@ def main() -> None:
         _imports()
         _issue(urls)
         _round_trips(urls)
+        pages.run(lambda: _world(urls), _alternate, _ratio)
 
 
 @contextmanager
