@@ -51,13 +51,23 @@ class NoRoute(LocalGatewayException):
     CODE = 404
 
 
+class NoMethod(LocalGatewayException):
+    CODE = 405
+
+
 class _Gateway(LocalGateway):
-    def _generate_lambda_event(self, *args: Any, **kwargs: Any) -> Any:
+    def _generate_lambda_event(self, method: str, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._generate_lambda_event(*args, **kwargs)
+            event = super()._generate_lambda_event(method, *args, **kwargs)
         except ValueError:
             # Chalice plays API Gateway's 403 here, which echoes the caller's token.
             raise NoRoute({}, _envelope("요청한 경로가 없습니다. (no such path)")) from None
+        methods = self._app_object.routes[event["requestContext"]["resourcePath"]]
+        if method not in methods and method != "OPTIONS":
+            raise NoMethod(
+                {"Allow": ", ".join(methods)}, _envelope("사용할 수 없는 메서드입니다. (method not allowed)")
+            )
+        return event
 
 
 class _Handler(ChaliceRequestHandler):

@@ -4,6 +4,7 @@ Refused here, once for all routes: bodies over 256 KB, other content types and c
 JSON, duplicate keys (which amount would count?), NaN and infinities, NUL bytes and lone surrogates.
 """
 
+import codecs
 import json
 import re
 from decimal import Decimal
@@ -17,6 +18,9 @@ MAX_FIELDS = 20_000
 MAX_DEPTH = 32
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Tabs, newlines and the like: fine in a text, but not in an id, which stands in paths, logs and tables."""
+_BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 _KEY = re.compile(r"\[([^\[\]]*)\]")
 _UTF8 = frozenset({"utf-8", "utf8"})
 
@@ -25,7 +29,7 @@ def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
     """The request's fields; {} for an empty body. Raises InvalidRequest."""
     if len(raw) > MAX_BODY:
         raise InvalidRequest("body", "body: 요청 본문은 256KB 이하여야 합니다. (body too large)")
-    media_type, charset = _split_content_type(content_type or JSON_TYPE)
+    media_type, charset = _split_content_type(content_type or _guessed_type(raw))
     if not raw.strip():
         return {}
     if media_type not in (JSON_TYPE, FORM_TYPE):
@@ -39,6 +43,11 @@ def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
     fields = _from_json(text) if media_type == JSON_TYPE else _from_form(text)
     _check_texts(fields, "")
     return fields
+
+
+def _guessed_type(raw: bytes) -> str:
+    """For clients that name none. A form cannot begin with a brace: it would have been percent-encoded."""
+    return JSON_TYPE if raw.lstrip(_BLANK).startswith((b"{", b"[")) else FORM_TYPE
 
 
 def _split_content_type(value: str) -> tuple[str, str]:
@@ -115,13 +124,12 @@ def _put(root: dict[str, Any], path: list[str], value: str, name: str) -> None:
 
 
 def _listed(node: Any) -> Any:
-    """Dicts whose keys are 0, 1, 2... become lists."""
+    """Dicts whose keys are 0, 1, 2..., in any order, become lists."""
     if not isinstance(node, dict):
         return node
     children = {key: _listed(value) for key, value in node.items()}
-    if children and list(children) == [str(n) for n in range(len(children))]:
-        return list(children.values())
-    return children
+    places = [str(n) for n in range(len(children))]
+    return [children[place] for place in places] if children and children.keys() == set(places) else children
 
 
 def _check_texts(value: Any, path: str, depth: int = 0) -> None:

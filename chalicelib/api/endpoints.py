@@ -9,6 +9,7 @@ from __future__ import annotations  # so that naming a type does not load its mo
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,8 +20,18 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import container, ports
 from chalicelib.api import views
-from chalicelib.api.body import read_body
-from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, RouterError, Unauthorized
+from chalicelib.api.body import CONTROL, read_body
+from chalicelib.domain.errors import (
+    InvalidRequest,
+    NotApplicable,
+    NotFound,
+    NotIssued,
+    NotSupported,
+    Refused,
+    RouterError,
+    Unauthorized,
+    Unavailable,
+)
 from chalicelib.usecases import billing_keys, merchants, tokens
 
 if TYPE_CHECKING:
@@ -34,6 +45,15 @@ ANY_TYPE = ["*/*"]
 MAX_PATH_VALUE = 120
 """More than any id of the contract has."""
 
+MAX_ANSWER = 5_500_000
+"""Lambda hands over 6 MB, and counts the body as the JSON text it becomes once more, quotes and Korean escaped."""
+
+_LIST_NAME = re.compile(r"(.+)\[([0-9]{0,6})\]")
+
+TOO_MUCH = "limit: 응답이 너무 큽니다. 더 작은 값으로 요청해 주세요. (the answer is too large, ask for less)"
+DONE_UNSHOWN = (
+    "처리되었으나 응답이 너무 커서 생략되었습니다. 조회해 주세요. (done, but the answer is too large to show)"
+)
 BUSY = "일시적인 오류입니다. 잠시 후 다시 시도해 주세요. (temporary error, please try again)"
 BROKEN = "서버 오류가 발생했습니다. (internal error)"
 TOO_LARGE = "저장할 수 있는 크기를 넘었습니다. 쓰지 않는 채널과 그룹을 삭제해 주세요. (too large to store)"
@@ -72,23 +92,26 @@ View = Callable[[Call], Answer]
 Render = Callable[[Exception], Response]
 
 
-def v1(bp: Blueprint, method: str, path: str, *, token: bool = True) -> Callable[[View], Callable[..., Response]]:
+def v1(bp: Blueprint, method: str, *paths: str, token: bool = True) -> Callable[[View], Callable[..., Response]]:
     """A V1 endpoint: access token, V1's envelope."""
 
     def decorate(view: View) -> Callable[..., Response]:
-        @bp.route(path, methods=[method], content_types=ANY_TYPE)
         @functools.wraps(view)
         def endpoint(**parameters: str) -> Response:
             def answer() -> Response:
                 deps = container.get()
                 started = deps.clock.monotonic()
-                merchant_id = tokens.check(deps, _access_token(bp.current_request)) if token else ""
-                result = view(_call(bp.current_request, deps, started, merchant_id, parameters))
+                request = bp.current_request
+                merchant_id = tokens.check(deps, _access_token(request)) if token else ""
+                _refuse_tier(request)
+                result = view(_call(request, deps, started, merchant_id, parameters))
                 body = {"code": 0, "message": result.message, "response": result.response, **result.extra}
-                return _json(body, result.status)
+                return _sendable(method, body, result.status)
 
             return _guarded(answer, _v1_error)
 
+        for path in paths:
+            bp.route(path, methods=[method], content_types=ANY_TYPE)(endpoint)
         return cast("Callable[..., Response]", endpoint)
 
     return decorate
@@ -152,14 +175,35 @@ def _path_value(name: str, value: str) -> str:
     decoded = unquote(value, errors="replace")
     if len(decoded) > MAX_PATH_VALUE:
         raise InvalidRequest(name, f"{name}: {MAX_PATH_VALUE}자 이하여야 합니다. (at most {MAX_PATH_VALUE} characters)")
-    if "\x00" in decoded or "\ufffd" in decoded:
-        raise InvalidRequest(name, f"{name}: 사용할 수 없는 문자가 있습니다. (NUL or broken character)")
-    return decoded
+    return _readable(name, decoded)
+
+
+def _readable(name: str, text: str) -> str:
+    if CONTROL.search(text) or "\ufffd" in text:
+        raise InvalidRequest(name, f"{name}: 사용할 수 없는 문자가 있습니다. (control or broken character)")
+    return text
 
 
 def _query(request: Any) -> dict[str, list[str]]:
+    """V1's clients spell a list `a=x&a=y`, `a[]=x&a[]=y` or `a[0]=x&a[1]=y`; here it is `a` in each case."""
     params = request.query_params
-    return {name: params.getlist(name) for name in params} if params else {}
+    spelled = []
+    for name in params or ():
+        match = _LIST_NAME.fullmatch(name)
+        bare, index = match.groups() if match else (name, "")
+        spelled.append((int(index or -1), bare, params.getlist(name)))
+    query: dict[str, list[str]] = {}
+    for _, bare, values in sorted(spelled, key=lambda entry: entry[0]):
+        query.setdefault(bare, []).extend(_readable(bare[:80], value) for value in values)
+    return query
+
+
+def _refuse_tier(request: Any) -> None:
+    """With this header an agent acts for a sub-merchant. To charge the agent's own contract instead would be wrong."""
+    if (request.headers.get("tier") or "").strip():
+        raise NotSupported(
+            "Tier: 하위 상점을 지원하지 않습니다. 해당 상점의 API 키로 요청해 주세요. (sub-merchants are not supported)"
+        )
 
 
 def _access_token(request: Any) -> str:
@@ -176,26 +220,33 @@ def _bearer(request: Any) -> str:
     return token.strip()
 
 
+_V1_ANSWERS = {
+    InvalidRequest: (400, -1),
+    Unauthorized: (401, -1),
+    NotFound: (404, 1),
+    NotIssued: (404, -1),
+    NotApplicable: (405, -1),
+    NotSupported: (501, -1),
+    Unavailable: (503, -1),
+}
+"""HTTP status and V1's code."""
+
+
 def _v1_error(error: Exception) -> Response:
-    """V1's envelope: 400 for a bad parameter, 401, 404; what a rule refuses is HTTP 200 with a code."""
-    status, code, extra = 200, 1, {}
+    """V1's envelope. What a rule refuses is HTTP 200 with a code."""
+    extra = {}
     match error:
-        case InvalidRequest():
-            status, code = 400, -1
-        case Unauthorized():
-            status, code = 401, -1
-        case NotFound():
-            status, code = 404, 1
         case billing_keys.IssueFailed():
-            code, extra = -1, {"channelSpecificFailures": [views.failure_view(f) for f in error.failed]}
+            status, code = 200, -1
+            extra = {"channelSpecificFailures": [views.failure_view(f) for f in error.failed]}
         case Refused():
-            code = error.code
+            status, code = 200, error.code
         case ports.StoreUnavailable():
             status, code = 503, -1
         case ports.Conflict() | ports.TooLarge():
-            code = 1
+            status, code = 200, 1
         case _:
-            status, code = 500, -1
+            status, code = _V1_ANSWERS.get(type(error), (500, -1))
     body = {"code": code, "message": _text(error), "response": None, **extra}
     if name := getattr(error, "field", None):
         body["field"] = name
@@ -237,6 +288,16 @@ def _text(error: Exception) -> str:
             return BUSY
         case _:
             return BROKEN
+
+
+def _sendable(method: str, body: dict[str, Any], status: int) -> Response:
+    """The answer, or if it is larger than Lambda can hand over, what the caller can do about it."""
+    response = _json(body, status)
+    if len(json.dumps(response.body)) <= MAX_ANSWER:
+        return response
+    if method == "GET":
+        raise InvalidRequest("limit", TOO_MUCH)
+    return _json({**body, "message": DONE_UNSHOWN, "response": None}, status)
 
 
 def _json(body: Any, status: int) -> Response:

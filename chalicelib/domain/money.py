@@ -56,14 +56,14 @@ def parse_money(value: Decimal, currency: str, field: str = "amount", *, minimum
 
     minimum: smallest accepted amount in minor units.
     """
-    if not value.is_finite() or value.adjusted() > MAX_DIGITS or value > MAX_MINOR_UNITS:
+    absurd = not value.is_finite() or value.adjusted() > MAX_DIGITS  # too large even to be scaled
+    if absurd or (minor := value.scaleb(EXPONENTS[currency])) > MAX_MINOR_UNITS:
         raise InvalidRequest(field, f"{field}: 금액이 허용 범위를 벗어났습니다. (amount out of range)")
-    minor = value.scaleb(EXPONENTS[currency])
     if minor != minor.to_integral_value():
         raise InvalidRequest(
             field,
             f"{field}: {currency} 통화의 최소 단위보다 작은 금액입니다. (finer than the currency's minor unit)",
         )
-    if not minimum <= minor <= MAX_MINOR_UNITS:
-        raise InvalidRequest(field, f"{field}: 금액은 {minimum} 이상이어야 합니다. (amount out of range)")
+    if minor < minimum:
+        raise InvalidRequest(field, f"{field}: 금액은 {minimum} 이상이어야 합니다. (too small an amount)")
     return Money(int(minor), currency)

@@ -181,7 +181,9 @@ def find(deps: Deps, merchant_id: str, customer_uid: str) -> BillingKey:
     return key
 
 
-def delete(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey, list[str]]:
+def delete(
+    deps: Deps, merchant_id: str, customer_uid: str, timeout: float = DELETE_TIMEOUT
+) -> tuple[BillingKey, list[str]]:
     """Delete a key at its gateways and here. Returns it, and the providers that did not confirm.
 
     A gateway that is down does not keep a buyer's card alive: our key goes in any case, and without it nothing here
@@ -192,7 +194,7 @@ def delete(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey,
         raise unknown_key(customer_uid)
     base = f"del{deps.rng.getrandbits(64):016x}"
     held = list(key.channels.values())
-    answers = at_once(lambda n: _delete_at(deps, routing, key, held[n], f"{base}{n}"), range(len(held)))
+    answers = at_once(lambda n: _delete_at(deps, routing, key, held[n], f"{base}{n}", timeout), range(len(held)))
     unconfirmed = [c.pg_provider for c, confirmed in zip(held, answers, strict=True) if not confirmed]
     if unconfirmed:
         log.warning("billing key deleted here, not confirmed by %s", ", ".join(unconfirmed))
@@ -204,19 +206,19 @@ def delete(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey,
     return key, unconfirmed
 
 
-def _delete_at(deps: Deps, routing: Routing, key: BillingKey, held: ChannelKey, order_id: str) -> bool:
+def _delete_at(deps: Deps, routing: Routing, key: BillingKey, held: ChannelKey, order_id: str, timeout: float) -> bool:
     if Operation.DELETE_BILLING_KEY not in deps.gateways.spec(held.pg_provider).operations:
         return True
     try:
         secret = open_key(deps, routing, key, held.channel_key)
         gateway = open_gateway(deps, routing, held.channel_key)
-        return isinstance(gateway.delete_billing_key(order_id, secret, DELETE_TIMEOUT), KeyDeleted)
+        return isinstance(gateway.delete_billing_key(order_id, secret, timeout), KeyDeleted)
     except Exception:  # whatever is wrong with one channel, the buyer's key must go
         log.exception("deleting a key at %s", held.pg_provider)
         return False
 
 
 def check_customer_uid(customer_uid: str) -> str:
-    if not 1 <= len(customer_uid) <= 80 or "\x00" in customer_uid:
+    if not customer_uid.strip() or len(customer_uid) > 80:
         raise InvalidRequest("customer_uid", "customer_uid: 1자 이상 80자 이하여야 합니다. (1 to 80 characters)")
     return customer_uid

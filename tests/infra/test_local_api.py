@@ -93,6 +93,18 @@ def test_what_is_no_route_is_told_in_json_and_echoes_nothing(address, path, head
     assert json.loads(body) == {"code": -1, "message": "요청한 경로가 없습니다. (no such path)", "response": None}
 
 
+def test_a_method_the_path_does_not_have_is_told_in_json_with_those_it_has(address):
+    status, headers, body = ask(address, "DELETE", "/read")
+    assert (status, headers["Allow"]) == (405, "GET")
+    message = "사용할 수 없는 메서드입니다. (method not allowed)"
+    assert json.loads(body) == {"code": -1, "message": message, "response": None}
+    assert ask(address, "OPTIONS", "/read")[0] == 200
+
+
+def test_a_slash_at_the_end_makes_no_difference(address):
+    assert ask(address, "GET", "/read/?a=1")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

@@ -1,0 +1,30 @@
+"""Amounts registered before a payment window opens, so that nobody can change them in the browser."""
+
+from dataclasses import dataclass
+
+from chalicelib.domain.errors import Refused
+from chalicelib.domain.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the merchant expects to be paid under one merchant_uid.
+
+    any_currency: the number alone is compared (V1's `currency: null`); `amount` then stands in whatever currency the
+    number fits.
+    """
+
+    merchant_id: str
+    merchant_uid: str
+    amount: Money
+    any_currency: bool = False
+    version: int = 0
+
+    def check(self, asked: Money) -> None:
+        """Raises Refused if a window asks for anything else than what was registered."""
+        if asked.to_decimal() != self.amount.to_decimal():
+            raise Refused("amount: 사전등록된 결제금액과 다릅니다. (differs from the prepared amount)", field="amount")
+        if not self.any_currency and asked.currency != self.amount.currency:
+            raise Refused(
+                "currency: 사전등록된 결제통화와 다릅니다. (differs from the prepared currency)", field="currency"
+            )
