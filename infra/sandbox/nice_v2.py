@@ -1,8 +1,9 @@
-"""NICE Payments, new module: billing by card data, cancel, net-cancel, query.
+"""NICE Payments, new module: billing by card data, cancel, net-cancel, query, cash receipts.
 
 Source: NICE's public manual (nicepay-manual). Our own reading, since the manual is silent: which of the codes of a
 class is answered to broken input, that an order id is unique among issues, that a declined charge can be found as
-`failed`, and that net-cancel covers billing charges. Unlike NICE's sandbox this one has partial cancels.
+`failed`, that net-cancel covers billing charges, and what a second receipt, or the second cancel of one, is answered.
+Unlike NICE's sandbox this one has partial cancels.
 """
 
 import base64
@@ -23,6 +24,7 @@ from infra.sandbox.server import (
     Cancel,
     Charge,
     Key,
+    Receipt,
     Refusal,
     Request,
     card_outcome,
@@ -84,6 +86,8 @@ class Simulator(Base):
         ("POST", r"/v1/subscribe/regist", "issue", "regist"),
         ("POST", r"/v1/subscribe/([^/]+)/payments", "charge", "charge"),
         ("POST", r"/v1/subscribe/([^/]+)/expire", "delete", "expire"),
+        ("POST", r"/v1/receipt", "receipt", "issue_receipt"),
+        ("POST", r"/v1/receipt/([^/]+)/cancel", "receipt", "cancel_receipt"),
         ("POST", r"/v1/payments/netcancel", "cancel", "net_cancel"),
         ("POST", r"/v1/payments/([^/]+)/cancel", "cancel", "cancel"),
         ("GET", r"/v1/payments/find/([^/]+)", "find", "find_order"),
@@ -109,7 +113,14 @@ class Simulator(Base):
         return json_answer(status, {"resultCode": refusal.code, "resultMsg": message})
 
     def usual_refusal(self, operation: str) -> str:
-        return {"charge": "3095", "issue": "F113", "cancel": "2003", "find": "U126", "delete": "A125"}[operation]
+        return {
+            "charge": "3095",
+            "issue": "F113",
+            "cancel": "2003",
+            "find": "U126",
+            "delete": "A125",
+            "receipt": "7012",
+        }[operation]
 
     def regist(self, account: str, request: Request) -> Answer:
         body = _body(request, "orderId", "encData")
@@ -207,6 +218,57 @@ class Simulator(Base):
         if amount < charge.amount and not self.books.use_id(account, f"cancel {cancel_id}"):
             raise Refusal("U112")
         return self._cancel(charge, cancel_id, amount, body["reason"])
+
+    def issue_receipt(self, account: str, request: Request) -> Answer:
+        parts = ("amount", "supplyAmt", "goodsVat", "taxFreeAmt", "serviceAmt")
+        body = _body(request, "orderId", "goodsName", "receiptType", "receiptNo", *parts)
+        order_id = _order_id(body)
+        amount, *shares = (_amount(body[name]) for name in parts)
+        _check_signature(account, body, order_id, str(body["amount"]))
+        length = {"individual": r"\d{10,11}", "company": r"\d{10}"}.get(body["receiptType"])
+        if length is None:
+            raise Refusal("7013")
+        if not re.fullmatch(length, str(body["receiptNo"])):
+            raise Refusal("7012")
+        if not amount:
+            raise Refusal("7041")
+        if sum(shares) != amount:
+            raise Refusal("1615")
+        if not self.books.use_id(account, f"receipt {order_id}"):
+            raise Refusal("U112")
+        receipt = Receipt(
+            account=account,
+            order_id=order_id,
+            receipt_tid=self._tid("04"),
+            type=body["receiptType"],
+            holder=str(body["receiptNo"])[-4:],
+            amount=amount,
+            tax_free=shares[2],
+            vat=shares[1],
+            time=self.clock.now(),
+        )
+        self.books.receipts.append(receipt)
+        number = f"{len(self.books.receipts):09d}"
+        return self._receipt_ok(receipt, order_id, approvedAt=_iso(receipt.time), approveNo=number)
+
+    def cancel_receipt(self, account: str, request: Request, tid: str) -> Answer:
+        body = _body(request, "orderId", "reason")
+        order_id = _order_id(body)
+        _check_signature(account, body, tid)
+        receipt = self.books.receipt(account, tid)
+        if receipt is None:
+            raise Refusal("2012")
+        if receipt.cancelled_at is not None:
+            raise Refusal("2013")
+        receipt.cancelled_at = self.clock.now()
+        more = {"cancelAmt": receipt.amount, "balanceAmt": 0, "cancelledAt": _iso(receipt.cancelled_at)}
+        return self._receipt_ok(receipt, order_id, **more)
+
+    def _receipt_ok(self, receipt: Receipt, order_id: str, **more: object) -> Answer:
+        edi_date = self._time()
+        text = f"{receipt.receipt_tid}{order_id}{edi_date}{ACCOUNTS[receipt.account]}"
+        signed = {"ediDate": edi_date, "signature": hashlib.sha256(text.encode()).hexdigest()}
+        return self._ok({"tid": receipt.receipt_tid, "orderId": order_id, **signed, **more})
 
     def net_cancel(self, account: str, request: Request) -> Answer:
         body = _body(request, "orderId")
