@@ -54,6 +54,7 @@ def test_the_package_holds_the_product_alone(package):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert shipped - runtime == ours
+    assert {"chalicelib/web/reference.html", "chalicelib/web/reference.css"} <= ours
     assert runtime
 
 
@@ -90,6 +91,14 @@ def test_the_api_answers(package):
     assert body["response"] is None
     assert 400 <= broken["statusCode"] < 500
     assert Call("dynamodb:GetItem", "table/smart-routing-dev") in package.calls
+
+
+def test_the_reference_is_served(package):
+    [document, page] = package.call("api_handler", rest_event("GET", "/openapi.json"), rest_event("GET", "/docs"))
+    assert json.loads(document["body"])["openapi"].startswith("3.1")
+    assert page["statusCode"] == 200
+    assert page["body"].startswith("<!doctype html>")
+    assert "Content-Security-Policy" in page["headers"] | page["multiValueHeaders"]
 
 
 def test_the_sweep_runs(package):

@@ -1,10 +1,14 @@
-"""The HTTP surface as a merchant's client sees it, through app.py and API Gateway's event shape."""
+"""The HTTP surface as a merchant's client sees it, through app.py and API Gateway's event shape.
+
+Every answer is checked against /openapi.json.
+"""
 
 import json
 from typing import Any
 from urllib.parse import urlencode
 
 from chalicelib import container
+from tests.support.reference import check_answer
 
 
 class Api:
@@ -29,7 +33,9 @@ class Api:
             elif self.token:
                 sent["Authorization"] = self.token
         reply = self._http.request(method, path, headers=sent, body=body)
-        return reply.status_code, json.loads(reply.body)
+        body = json.loads(reply.body)
+        check_answer(method, path, reply.status_code, body)
+        return reply.status_code, body
 
     def get(self, path: str, **query: Any):
         return self.send("GET", f"{path}?{urlencode(query)}" if query else path)

@@ -1,6 +1,7 @@
 """Charging a card or a billing key."""
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -12,6 +13,7 @@ from chalicelib.api.schemas.fields import (
     JsonText,
     Number,
     OptionalNumber,
+    OptionalUid80,
     Quota,
     Text8,
     Text16,
@@ -92,8 +94,8 @@ def _digits(value: str | None, field: str, lengths: tuple[int, ...], prefix: str
     return value
 
 
-class ChargeFields(Wire):
-    """Fields that one-time charges, charges by key and schedule entries share."""
+class OrderFields(Wire):
+    """Fields of everything that is to be paid, in whatever way."""
 
     merchant_uid: Uid40
     amount: Number
@@ -106,52 +108,41 @@ class ChargeFields(Wire):
     buyer_tel: Text16 = None
     buyer_addr: Text128 = None
     buyer_postcode: Text8 = None
-    card_quota: Quota = None
-    interest_free_by_merchant: Flag = None
-    use_card_point: Flag = None
     custom_data: JsonText = None
     notice_url: Urls = None
-    browser_ip: Text64 = None
     product_type: Text16 = None
     product_count: Count = None
-    cash_receipt_type: Text16 = None
-    promotion_id: Text80 = None
-    bypass: JsonText = None
 
-    def request(self, where: str = "", browser_ip: str | None = None) -> PaymentRequest:
+    def request(self, where: str = "") -> PaymentRequest:
         """where: prefix of field names in errors, e.g. `schedules[3].`."""
         currency = parse_currency(self.currency, f"{where}currency")
         amount = parse_money(self.amount, currency, f"{where}amount", minimum=1)
-        quota = 0 if self.card_quota in (None, 1) else self.card_quota or 0
-        if quota and amount.currency == "KRW" and amount.amount < MIN_QUOTA_AMOUNT:
-            field = f"{where}card_quota"
-            raise InvalidRequest(
-                field, f"{field}: 할부는 {MIN_QUOTA_AMOUNT:,}원부터 가능합니다. (instalments from 50,000 KRW)"
-            )
-        tax_free = self._part(self.tax_free, amount, f"{where}tax_free")
-        vat = self._part(self.vat_amount, amount, f"{where}vat_amount")
+        tax_free, vat = self._taxes(amount, where)
         return PaymentRequest(
             merchant_uid=self.merchant_uid,
             amount=amount,
             name=self.name,
-            tax_free=tax_free or 0,
+            tax_free=tax_free,
             vat=vat,
             buyer=self.buyer(),
-            quota=quota,
-            interest_free_by_merchant=bool(self.interest_free_by_merchant),
-            use_card_point=bool(self.use_card_point),
             product_type=self.product_type,
             product_count=self.product_count or 1,
-            cash_receipt_type=self.cash_receipt_type,
-            promotion_id=self.promotion_id,
-            browser_ip=self.browser_ip or browser_ip,
             custom_data=self.custom_data,
             notice_urls=tuple(self.notice_url or ()),
-            bypass=self.bypass,
         )
 
     def buyer(self) -> Buyer:
         return Buyer(self.buyer_name, self.buyer_email, self.buyer_tel, self.buyer_addr, self.buyer_postcode)
+
+    def _taxes(self, amount: Money, where: str) -> tuple[int, int | None]:
+        tax_free = self._part(self.tax_free, amount, f"{where}tax_free") or 0
+        vat = self._part(self.vat_amount, amount, f"{where}vat_amount")
+        if tax_free + (vat or 0) > amount.amount:
+            field = f"{where}vat_amount"
+            raise InvalidRequest(
+                field, f"{field}: 면세금액과 부가세의 합이 결제금액보다 큽니다. (more than the amount)"
+            )
+        return tax_free, vat
 
     @staticmethod
     def _part(value: Decimal | None, amount: Money, field: str) -> int | None:
@@ -163,9 +154,43 @@ class ChargeFields(Wire):
         return part.amount
 
 
+class ChargeFields(OrderFields):
+    """Fields that one-time charges, charges by key and schedule entries share."""
+
+    card_quota: Quota = None
+    interest_free_by_merchant: Flag = None
+    use_card_point: Flag = None
+    browser_ip: Text64 = None
+    cash_receipt_type: Text16 = None
+    promotion_id: Text80 = None
+    bypass: JsonText = None
+
+    def request(self, where: str = "", browser_ip: str | None = None) -> PaymentRequest:
+        request = super().request(where)
+        quota = 0 if self.card_quota in (None, 1) else self.card_quota or 0
+        if quota and request.amount.currency == "KRW" and request.amount.amount < MIN_QUOTA_AMOUNT:
+            field = f"{where}card_quota"
+            raise InvalidRequest(
+                field, f"{field}: 할부는 {MIN_QUOTA_AMOUNT:,}원부터 가능합니다. (instalments from 50,000 KRW)"
+            )
+        return replace(
+            request,
+            quota=quota,
+            interest_free_by_merchant=bool(self.interest_free_by_merchant),
+            use_card_point=bool(self.use_card_point),
+            browser_ip=self.browser_ip or browser_ip,
+            cash_receipt_type=self.cash_receipt_type,
+            promotion_id=self.promotion_id,
+            bypass=self.bypass,
+        )
+
+
 class Onetime(ChargeFields, TargetFields, CardFields):
-    customer_uid: Text80 = None
+    customer_uid: OptionalUid80 = Field(
+        None,
+        description="지정하면 결제된 뒤 이 이름으로 빌링키도 발급합니다. / A billing key is issued after the charge.",
+    )
 
 
 class Again(ChargeFields, TargetFields):
-    customer_uid: Uid80
+    customer_uid: Uid80 = Field(description="결제할 빌링키 / The billing key to charge")

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
+from chalicelib.api.body import CONTROL
 from chalicelib.domain.errors import InvalidRequest
 
 M = TypeVar("M", bound=BaseModel)
@@ -16,9 +26,24 @@ MAX_EXPONENT = 30
 """Beyond it a Decimal overflows, or takes a gigabyte to write out."""
 
 
+def _both_spellings(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """JSON Schema knows no aliases: every accepted name becomes a property."""
+    properties = schema.get("properties", {})
+    for field in model.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            first, *others = (str(choice) for choice in field.validation_alias.choices)
+            for other in others:
+                properties[other] = {**properties[first], "description": f"{first}와 같습니다. / Same as {first}."}
+
+
 class Wire(BaseModel):
     model_config = ConfigDict(
-        extra="ignore", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True, populate_by_name=True
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
+        populate_by_name=True,
+        json_schema_extra=_both_spellings,
     )
 
 
@@ -42,27 +67,30 @@ def _field_name(loc: tuple[int | str, ...]) -> str:
     return name or "body"
 
 
+_EXPLANATIONS = {
+    "missing": "필수 값입니다. (required)",
+    "string_too_long": "{max_length}자 이하여야 합니다. (at most {max_length} characters)",
+    "string_too_short": "비어 있을 수 없습니다. (must not be empty)",
+    "too_short": "비어 있을 수 없습니다. (must not be empty)",
+    "too_long": "{max_length}개 이하여야 합니다. (at most {max_length})",
+    "greater_than_equal": "{ge} 이상이어야 합니다. (at least {ge})",
+    "less_than_equal": "{le} 이하여야 합니다. (at most {le})",
+    "enum": "다음 중 하나여야 합니다: {expected} (one of these)",
+    "literal_error": "다음 중 하나여야 합니다: {expected} (one of these)",
+    "string_type": "문자열이어야 합니다. (must be a string)",
+    "list_type": "배열이어야 합니다. (must be an array)",
+    "dict_type": "객체여야 합니다. (must be an object)",
+    "model_type": "객체여야 합니다. (must be an object)",
+    "bool_type": "true 또는 false여야 합니다. (must be true or false)",
+    "bool_parsing": "true 또는 false여야 합니다. (must be true or false)",
+    "value_error": "{error}",
+}
+"""By pydantic's type of error; the names in braces are its context's."""
+
+
 def _explain(error: Mapping[str, Any]) -> str:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "missing":
-            return "필수 값입니다. (required)"
-        case "string_too_long":
-            return f"{context['max_length']}자 이하여야 합니다. (at most {context['max_length']} characters)"
-        case "string_too_short" | "too_short":
-            return "비어 있을 수 없습니다. (must not be empty)"
-        case "too_long":
-            return f"{context['max_length']}개 이하여야 합니다. (at most {context['max_length']})"
-        case "greater_than_equal":
-            return f"{context['ge']} 이상이어야 합니다. (at least {context['ge']})"
-        case "less_than_equal":
-            return f"{context['le']} 이하여야 합니다. (at most {context['le']})"
-        case "enum" | "literal_error":
-            return f"다음 중 하나여야 합니다: {context['expected']} (one of these)"
-        case "value_error":
-            return str(context["error"])
-        case _:
-            return "올바르지 않은 값입니다. (malformed value)"
+    text = _EXPLANATIONS.get(error["type"], "올바르지 않은 값입니다. (malformed value)")
+    return text.format(**error.get("ctx", {}))
 
 
 def _number(value: Any) -> Any:
@@ -81,16 +109,21 @@ def _number(value: Any) -> Any:
     raise ValueError("숫자여야 합니다. (must be a number)")
 
 
-def _not_blank(text: str) -> str:
+def _id(text: str) -> str:
+    """Kept to the character, outer spaces and the form of Hangul included: two spellings are two ids."""
     if not text.strip():
         raise ValueError("비어 있을 수 없습니다. (must not be blank)")
+    if CONTROL.search(text):
+        raise ValueError("탭, 줄바꿈 같은 제어 문자는 사용할 수 없습니다. (control characters)")
     return text
 
 
 def _integer(value: Any) -> Any:
     number = _number(value)
-    if number != number.to_integral_value() or abs(number) > 10**15:
+    if number != number.to_integral_value():
         raise ValueError("정수여야 합니다. (must be a whole number)")
+    if abs(number) > 10**15:
+        raise ValueError("숫자가 허용 범위를 벗어났습니다. (number out of range)")
     return int(number)
 
 
@@ -103,8 +136,8 @@ def _blank_is_none(value: Any) -> Any:
 
 
 def _text_or_json(value: Any) -> Any:
-    """custom_data and bypass: JSON text in the contract, objects in many clients."""
-    if not isinstance(value, dict | list):
+    """custom_data and bypass: JSON text in the contract, the JSON itself in many clients."""
+    if not isinstance(value, dict | list | bool):
         return value
     try:
         return json.dumps(value, ensure_ascii=False, default=float, allow_nan=False)
@@ -128,17 +161,50 @@ def _urls(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Number = Annotated[Decimal, BeforeValidator(_number)]
-OptionalNumber = Annotated[Decimal | None, BeforeValidator(lambda v: None if v in (None, "") else _number(v))]
-Whole = Annotated[int, BeforeValidator(_integer)]
-JsonText = Annotated[Annotated[str, Field(max_length=8192)] | None, BeforeValidator(_text_or_json)]
-Flag = Annotated[bool | None, BeforeValidator(_flag)]
+def documented(*forms: dict[str, Any]) -> WithJsonSchema:
+    """What a validator that runs before pydantic's own makes acceptable, in JSON Schema."""
+    return WithJsonSchema({"anyOf": list(forms)})
+
+
+NULL = {"type": "null"}
+_DECIMAL = ({"type": "number"}, {"type": "string", "pattern": r"^-?[0-9]{1,20}(\.[0-9]{1,6})?$"})
+_AMOUNT = (*_DECIMAL, {"type": "object", "properties": {"total": {"anyOf": list(_DECIMAL)}}, "required": ["total"]})
+_DIGITS = {"type": "string", "pattern": "^[0-9]{1,16}$"}
+_URL = {"type": "string", "minLength": 1, "maxLength": 2000}
+_FLAG_TEXT = {"type": "string", "enum": ["true", "false", "1", "0"]}
+
+Number = Annotated[Decimal, BeforeValidator(_number), documented(*_AMOUNT)]
+OptionalNumber = Annotated[
+    Decimal | None,
+    BeforeValidator(lambda v: None if v in (None, "") else _number(v)),
+    documented(*_AMOUNT, NULL),
+]
+Whole = Annotated[int, BeforeValidator(_integer), documented({"type": "integer"}, _DIGITS)]
+JsonText = Annotated[
+    Annotated[str, Field(max_length=8192)] | None,
+    BeforeValidator(_text_or_json),
+    documented({"type": "string", "maxLength": 8192}, {"type": "object"}, {"type": "array"}, NULL),
+]
+Flag = Annotated[bool | None, BeforeValidator(_flag), documented({"type": "boolean"}, _FLAG_TEXT, NULL)]
 Urls = Annotated[
     Annotated[list[Annotated[str, Field(min_length=1, max_length=2000)]], Field(max_length=5)] | None,
     BeforeValidator(lambda v: None if v in (None, "") else _urls(v)),
+    documented(_URL, {"type": "array", "items": _URL, "maxItems": 5}, NULL),
 ]
-Quota = Annotated[Annotated[int, Field(ge=0, le=36)] | None, BeforeValidator(_optional_integer)]
-Count = Annotated[Annotated[int, Field(ge=1, le=10**6)] | None, BeforeValidator(_optional_integer)]
+Quota = Annotated[
+    Annotated[int, Field(ge=0, le=36)] | None,
+    BeforeValidator(_optional_integer),
+    documented(
+        {"type": "integer", "minimum": 0, "maximum": 36}, {"type": "string", "pattern": "^([12]?[0-9]|3[0-6])$"}, NULL
+    ),
+]
+Count = Annotated[
+    Annotated[int, Field(ge=1, le=10**6)] | None,
+    BeforeValidator(_optional_integer),
+    documented(
+        {"type": "integer", "minimum": 1, "maximum": 10**6}, {"type": "string", "pattern": "^[1-9][0-9]{0,5}$"}, NULL
+    ),
+]
 Text8 = Annotated[Annotated[str, Field(max_length=8)] | None, BeforeValidator(_blank_is_none)]
 Text16 = Annotated[Annotated[str, Field(max_length=16)] | None, BeforeValidator(_blank_is_none)]
 Text20 = Annotated[Annotated[str, Field(max_length=20)] | None, BeforeValidator(_blank_is_none)]
@@ -147,5 +213,6 @@ Text64 = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(
 Text80 = Annotated[Annotated[str, Field(max_length=80)] | None, BeforeValidator(_blank_is_none)]
 Text128 = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_blank_is_none)]
 Text200 = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_blank_is_none)]
-Uid40 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_not_blank)]
-Uid80 = Annotated[str, Field(min_length=1, max_length=80)]
+Uid40 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_id)]
+Uid80 = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_id)]
+OptionalUid80 = Annotated[Uid80 | None, BeforeValidator(_blank_is_none)]

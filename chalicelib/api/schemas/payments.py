@@ -1,5 +1,7 @@
 """Tokens, and what is done to payments that exist."""
 
+from pydantic import Field
+
 from chalicelib.api.schemas.fields import Flag, OptionalNumber, Text20, Text40, Text200, Wire
 from chalicelib.domain.charging import RefundAccount
 
@@ -10,9 +12,11 @@ class GetToken(Wire):
 
 
 class CancelPayment(Wire):
-    imp_uid: Text40 = None
-    merchant_uid: Text40 = None
-    amount: OptionalNumber = None
+    imp_uid: Text40 = Field(None, description="취소할 결제. merchant_uid보다 우선합니다. / Wins over merchant_uid.")
+    merchant_uid: Text40 = Field(None, description="imp_uid가 없을 때 취소할 주문 / The order, if no imp_uid is given")
+    amount: OptionalNumber = Field(
+        None, description="취소할 금액. 없거나 0이면 남은 전액 / All that is left if missing or 0"
+    )
     checksum: OptionalNumber = None
     reason: Text200 = None
     tax_free: OptionalNumber = None

@@ -1,0 +1,391 @@
+"""What callers get: the JSON that `views` makes, as types. For the reference, and for checking real answers in tests.
+
+Every key is always there unless it has a default. What the names mean stands in `glossary`. Loaded when the reference
+is first asked for; no answer is built from these.
+"""
+
+import inspect
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Amount = float
+UnixTime = Annotated[int, Field(ge=0)]
+"""Seconds; 0 = has not happened."""
+
+Moment = Annotated[
+    str, Field(description="시각 (ISO 8601) / When (ISO 8601)", examples=["2026-12-31T15:00:00.123456+00:00"])
+]
+
+Status = Literal["ready", "paid", "cancelled", "failed"]
+EnvironmentName = Literal["live", "test"]
+
+
+def _own_first(schema: dict[str, Any], shape: type[BaseModel]) -> None:
+    """Ids and states before the blocks of card and buyer that a shape inherits."""
+    properties = schema.get("properties", {})
+    own = [name for name in inspect.get_annotations(shape) if name in properties]
+    schema["properties"] = {name: properties[name] for name in [*own, *properties]}
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(json_schema_extra=_own_first)
+
+
+class Problem(Shape):
+    """V1: what was not done, and why."""
+
+    code: Literal[1, -1]
+    message: str
+    response: None
+    field: str = ""
+
+
+class AdminProblem(Shape):
+    code: Annotated[str, Field(description="오류의 종류 / Kind of error")]
+    message: str
+    field: str = ""
+
+
+class Token(Shape):
+    access_token: str
+    now: UnixTime
+    expired_at: UnixTime
+
+
+class CardFields(Shape):
+    card_name: str | None
+    card_code: str | None
+    card_issuer_code: str | None
+    card_issuer_name: str | None
+    card_publisher_code: str | None
+    card_publisher_name: str | None
+    card_number: str | None
+    card_type: Literal[0, 1] | None
+
+
+class BuyerFields(Shape):
+    buyer_name: str | None
+    buyer_email: str | None
+    buyer_tel: str | None
+    buyer_addr: str | None
+    buyer_postcode: str | None
+
+
+class CustomerFields(Shape):
+    customer_name: str | None
+    customer_email: str | None
+    customer_tel: str | None
+    customer_addr: str | None
+    customer_postcode: str | None
+
+
+class Cancellation(Shape):
+    pg_tid: str | None
+    amount: Amount
+    cancelled_at: UnixTime
+    reason: str
+    cancellation_id: str
+    receipt_url: str | None
+
+
+class Payment(CardFields, BuyerFields):
+    imp_uid: str
+    merchant_uid: str
+    status: Status
+    amount: Amount
+    cancel_amount: Amount
+    currency: str
+    name: str | None
+    pay_method: Literal["card", "vbank"]
+    channel: Literal["pc", "mobile", "api"]
+    pg_provider: str | None
+    emb_pg_provider: str | None
+    pg_tid: str | None
+    pg_id: str | None
+    sandbox: bool
+    escrow: bool
+    apply_num: str | None
+    card_quota: Annotated[int, Field(ge=0)]
+    bank_code: str | None
+    bank_name: str | None
+    vbank_code: str | None
+    vbank_name: str | None
+    vbank_num: str | None
+    vbank_holder: str | None
+    vbank_date: UnixTime
+    vbank_issued_at: UnixTime
+    custom_data: str | None
+    user_agent: str | None
+    started_at: UnixTime
+    paid_at: UnixTime
+    failed_at: UnixTime
+    cancelled_at: UnixTime
+    fail_reason: str | None
+    cancel_reason: str | None
+    receipt_url: str | None
+    cancel_history: list[Cancellation]
+    cancel_receipt_urls: list[str]
+    cash_receipt_issued: bool
+    customer_uid: str | None
+    customer_uid_usage: Literal["issue", "payment", "payment.scheduled"] | None
+    promotion: None
+
+
+class Webhook(Shape):
+    """What merchants are sent when something happens to a payment."""
+
+    imp_uid: str
+    merchant_uid: str
+    status: Status
+    cancellation_id: str = ""
+
+
+class Page(Shape):
+    total: Annotated[int, Field(ge=0)]
+    previous: Annotated[int, Field(ge=0)]
+    next: Annotated[int, Field(ge=0)]
+
+
+class PaymentPage(Page):
+    list: list[Payment]
+
+
+class OrdinaryKey(CardFields, CustomerFields):
+    """A billing key of one channel."""
+
+    customer_uid: str
+    pg_provider: str
+    pg_id: str
+    sandbox: bool
+    customer_id: str | None
+    inserted: UnixTime
+    updated: UnixTime
+
+
+class SucceededChannel(CardFields):
+    pg_provider: str
+    pg_id: str
+    inserted: UnixTime
+    updated: UnixTime
+
+
+class FailedChannel(Shape):
+    type: Literal["INVALID_REQUEST", "PG_PROVIDER", "DB_FAILED"]
+    message: str
+    pg_provider: str
+    pg_id: str
+
+
+class SuperKey(CustomerFields):
+    """One billing key at every channel of a group that could issue it."""
+
+    customer_uid: str
+    channelGroupId: str
+    customer_id: str | None
+    succeededChannels: list[SucceededChannel]
+    failedChannels: list[FailedChannel]
+
+
+class SuperKeyByDefault(SuperKey, OrdinaryKey):
+    """Issued by a request that named no group: with the ordinary key's fields too, for clients that know only those."""
+
+
+BillingKey = SuperKey | SuperKeyByDefault | OrdinaryKey
+
+
+class IssuedChannel(Shape):
+    key: str
+    pgProvider: str
+    pgMerchantId: str
+
+
+class BillingKeyInfo(Shape):
+    customer_uid: str
+    channels: list[IssuedChannel]
+
+
+class ChannelFailure(Shape):
+    type: Literal["INVALID_REQUEST", "PG_PROVIDER", "DB_FAILED"]
+    channel: IssuedChannel
+    message: str
+    pgCode: str = ""
+    pgMessage: str | None = None
+
+
+class IssueExtra(Shape):
+    """Beside V1's envelope, on the top level of an issue answer."""
+
+    billingKeyInfo: BillingKeyInfo
+    channelSpecificFailures: list[ChannelFailure]
+
+
+class IssueProblem(Problem):
+    channelSpecificFailures: list[ChannelFailure] = []
+
+
+class ScheduledPayment(BuyerFields):
+    customer_uid: str
+    merchant_uid: str
+    imp_uid: str | None
+    pg_provider: str | None
+    pg_id: str | None
+    customer_id: str | None
+    schedule_at: UnixTime
+    executed_at: UnixTime
+    revoked_at: UnixTime
+    amount: Amount
+    currency: str
+    name: str | None
+    custom_data: str | None
+    schedule_status: Literal["scheduled", "executed", "revoked"]
+    payment_status: Status | None
+    fail_reason: str | None
+    promotion_id: str | None
+
+
+class ScheduledPaymentPage(Page):
+    list: list[ScheduledPayment]
+
+
+class PreparedPayment(Shape):
+    merchant_uid: str
+    amount: Amount
+    currency: str | None
+
+
+class ReceiptFields(Shape):
+    receipt_tid: str
+    apply_num: str | None
+    type: Literal["person", "company"]
+    amount: int
+    vat: int
+    receipt_url: str | None
+    applied_at: UnixTime
+    cancelled_at: UnixTime
+
+
+class CashReceipt(ReceiptFields):
+    imp_uid: str
+
+
+class ExternalCashReceipt(ReceiptFields):
+    merchant_uid: str
+
+
+class Institution(Shape):
+    code: str
+    name: str
+
+
+class PgSetting(Shape):
+    pg_provider: str
+    pg_id: str
+    sandbox: bool
+    type: Literal["payment", "api_payment", "certification"]
+    channel_name: str
+    channel_key: str
+
+
+# --- the admin API ---
+
+
+class Channel(Shape):
+    channel_key: str
+    name: str
+    pg_provider: str
+    pg_id: str
+    environment: EnvironmentName
+    created_at: UnixTime
+
+
+class GroupEntry(Shape):
+    channel_key: str
+    weight: Annotated[int, Field(ge=0, le=100)]
+    enabled: bool
+
+
+class GroupVersion(Shape):
+    version: int
+    name: str
+    failover: Literal["off", "unsent", "declined"]
+    channels: list[GroupEntry]
+    begin_at: UnixTime
+    saved_at: UnixTime
+    saved_by: str
+
+
+class ChannelGroup(GroupVersion):
+    """The version in force, and the reserved one beside it."""
+
+    id: str
+    environment: EnvironmentName
+    created_at: UnixTime
+    reservation: GroupVersion | None
+    message: str = ""
+
+
+class AuditEntry(Shape):
+    action: str
+    at: UnixTime
+    by: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class MerchantSettings(Shape):
+    default: str | None
+    live_webhook_url: str | None
+    test_webhook_url: str | None
+    webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"]
+
+
+class Candidate(Shape):
+    channel_key: str
+    pg_provider: str
+    weight: int
+
+
+class Exclusion(Shape):
+    channel_key: str
+    pg_provider: str
+    code: str
+    message: str
+
+
+class RoutingDecision(Shape):
+    mode: str
+    chosen: str
+    draw: float | None
+    channel_group_id: str | None
+    group_version: int | None
+    decided_at: Moment | None
+    candidates: list[Candidate]
+    exclusions: list[Exclusion]
+
+
+class PaymentAttempt(Shape):
+    started_at: Moment
+    number: int
+    order_id: str
+    channel_key: str
+    pg_provider: str
+    pg_id: str
+    took_ms: int | None
+    outcome: str | None
+    reason: str | None
+    code: str | None
+    message: str | None
+    decision: RoutingDecision
+
+
+class RoutedPayment(Shape):
+    """How a payment came to where it went."""
+
+    imp_uid: str
+    merchant_uid: str
+    state: str
+    alarm: str | None
+    due_at: UnixTime | None
+    payment: Payment
+    attempts: list[PaymentAttempt]
