@@ -10,8 +10,8 @@ from chalice.app import Blueprint
 
 from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, v1
-from chalicelib.domain.errors import InvalidRequest, Refused
-from chalicelib.usecases import billing_keys, charges, schedules
+from chalicelib.domain.errors import Refused
+from chalicelib.usecases import billing_keys, charges, checking, schedules
 
 if TYPE_CHECKING:
     from chalicelib.domain.charging import Card, PaymentRequest
@@ -25,7 +25,7 @@ PAID_WITHOUT_KEY = "결제는 승인되었으나 빌링키는 발급되지 않�
 MIN_ISSUE_TIME = timedelta(seconds=5)
 
 
-@v1(bp, "POST", "/subscribe/payments/onetime")
+@v1(bp, "POST", "/subscribe/payments/onetime", "/subscribe/payments/foreign")
 def onetime(call: Call) -> Answer:
     body = schemas.parse(schemas.Onetime, call.body)
     request = _request(call, body)
@@ -64,9 +64,7 @@ def again(call: Call) -> Answer:
 
 def _request(call: Call, body: schemas.ChargeFields, where: str = "") -> PaymentRequest:
     request = body.request(where, call.source_ip)
-    for url in request.notice_urls:
-        if reason := call.deps.sender.refuse_url(url):
-            raise InvalidRequest(f"{where}notice_url", f"{where}notice_url: {reason}")
+    charges.check_notice_urls(call.deps, request, where)
     return request
 
 
@@ -106,24 +104,21 @@ def delete_key(call: Call) -> Answer:
 @v1(bp, "POST", "/subscribe/payments/schedule")
 def book(call: Call) -> Answer:
     body = schemas.parse(schemas.Schedule, call.body)
-    if body.checking_amount:
-        raise InvalidRequest(
-            "checking_amount", "checking_amount: 지원하지 않습니다. 0으로 보내 주세요. (not supported, send 0)"
-        )
     now = call.deps.clock.now()
     entries = []
     for n, entry in enumerate(body.schedules):
         where = f"schedules[{n}]."
         entries.append(schedules.Entry(_request(call, entry, where), entry.when(where, now)))
     schedules.check_entries(entries)
+    first = entries[0].request
+    check_amount = body.check_amount(first.amount.currency)
     issued = bool(body.card_number) and _issue_for_schedule(call, body)
+    pin = None if issued else body.channel_key  # with card data it named the channel to issue at
+    if check_amount.amount:
+        wanted = checking.Check(body.customer_uid, check_amount, first, pin, issued, call.budget())
+        checking.check(call.deps, call.merchant_id, wanted)
     booked = schedules.book(
-        call.deps,
-        call.merchant_id,
-        body.customer_uid,
-        entries,
-        channel_key=None if issued else body.channel_key,  # it named the channel to issue at
-        customer_id=body.customer_id,
+        call.deps, call.merchant_id, body.customer_uid, entries, channel_key=pin, customer_id=body.customer_id
     )
     return Answer([views.schedule_view(order) for order in booked])
 

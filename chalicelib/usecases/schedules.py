@@ -302,9 +302,7 @@ def run_due(deps: Deps, merchant_id: str, merchant_uid: str) -> None:
         _fail(deps, routing, order, error)
 
 
-def charge_of(
-    deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule, budget: timedelta
-) -> Charge:
+def charge_of(deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule, budget: timedelta) -> Charge:
     if key is None:
         raise Refused(UNREGISTERED)
     target = Target(channel_key=schedule.channel_key)

@@ -1,17 +1,26 @@
 """Billing keys and the payments reserved on them."""
 
-from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from chalicelib.api.schemas.charges import CardFields, ChargeFields, TargetFields
-from chalicelib.api.schemas.fields import OptionalNumber, Text8, Text20, Text80, Text200, Uid40, Uid80, Whole, Wire
+from chalicelib.api.schemas.fields import (
+    NULL,
+    OptionalNumber,
+    Text8,
+    Text20,
+    Text80,
+    Text200,
+    Uid40,
+    Uid80,
+    Wire,
+    documented,
+)
+from chalicelib.api.schemas.scheduling import ScheduleTime
 from chalicelib.domain.charging import Buyer
-from chalicelib.domain.errors import InvalidRequest
-
-FURTHEST_SCHEDULE = 20 * 366 * 86400
-"""Twenty years: catches milliseconds sent for seconds."""
+from chalicelib.domain.money import Money, parse_money
 
 
 class IssueKey(TargetFields, CardFields):
@@ -28,25 +37,20 @@ class IssueKey(TargetFields, CardFields):
         )
 
 
-class ScheduleEntry(ChargeFields):
-    schedule_at: Whole
-
-    def when(self, where: str, now: datetime) -> datetime:
-        field = f"{where}schedule_at"
-        at = self.schedule_at
-        if at > now.timestamp() + FURTHEST_SCHEDULE:
-            raise InvalidRequest(
-                field, f"{field}: 초 단위 Unix 시각이어야 합니다 (밀리초가 아닙니다). (seconds, not milliseconds)"
-            )
-        if at <= now.timestamp():
-            raise InvalidRequest(field, f"{field}: 예약 시각은 미래여야 합니다. (must be in the future)")
-        return datetime.fromtimestamp(at, UTC)
+class ScheduleEntry(ChargeFields, ScheduleTime):
+    """One payment of a booking."""
 
 
 class Schedule(IssueKey):
-    customer_uid: Uid80
+    customer_uid: Uid80 = Field(
+        description="결제할 빌링키. 없으면 카드 정보로 먼저 발급합니다. / Issued from the card fields if there is none."
+    )
     checking_amount: OptionalNumber = None
     schedules: list[ScheduleEntry] = Field(min_length=1, max_length=1000)
+
+    def check_amount(self, currency: str) -> Money:
+        """What to charge for a moment to check the card; 0 = nothing."""
+        return parse_money(self.checking_amount or Decimal(0), currency, "checking_amount")
 
 
 def _uid_list(value: Any) -> Any:
@@ -56,5 +60,13 @@ def _uid_list(value: Any) -> Any:
 
 
 class Unschedule(Wire):
-    customer_uid: Text80 = None
-    merchant_uid: Annotated[list[Uid40], BeforeValidator(_uid_list)] = Field(default_factory=list, max_length=1000)
+    customer_uid: Text80 = Field(None, description="이 빌링키의 예약만 취소합니다. / Only this key's reservations")
+    merchant_uid: Annotated[
+        list[Uid40],
+        BeforeValidator(_uid_list),
+        documented({"type": "string", "maxLength": 40}, {"type": "array", "items": {"type": "string"}}, NULL),
+    ] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="취소할 주문번호, 하나 또는 여럿. 없으면 빌링키의 예약 모두 / One or many; all of the key's",
+    )
