@@ -67,6 +67,14 @@ def test_what_is_no_route_is_told_in_json(local_service):
 # --- what it does ----------------------------------------------------------------------------------------------------
 
 
+def test_a_get_may_carry_a_body(local_service):
+    """As some HTTP libraries send it. What is asked for stands in the path and the query."""
+    payment = onetime(local_service, "asked-with-a-body")
+    url = f"{local_service['api']}/payments/{payment['imp_uid']}"
+    status, answer = ask(url, {"imp_uid": "imp_000000000000"}, "GET", {"Authorization": local_service.token})
+    assert (status, answer["response"]) == (200, payment)
+
+
 def test_an_unknown_outcome_settles_to_paid_and_is_told(local_service, hook):
     local_service.fault(operation="charge", fault="reply_lost")
     try:
