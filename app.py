@@ -5,14 +5,36 @@ from typing import Any
 from chalice.app import Chalice, Rate
 
 from chalicelib import config, observability
-from chalicelib.api import admin, auth, payments, subscribe, tasks
+from chalicelib.api import (
+    admin,
+    auth,
+    codes,
+    lists,
+    payments,
+    prepare,
+    receipts,
+    reference,
+    schedules,
+    subscribe,
+    tasks,
+    unsupported,
+    virtual_accounts,
+)
 
 app = Chalice(app_name="smart-routing", configure_logs=False)
 observability.install(config.log_level())
 app.register_blueprint(auth.bp)
 app.register_blueprint(payments.bp)
+app.register_blueprint(lists.bp)
 app.register_blueprint(subscribe.bp)
+app.register_blueprint(schedules.bp)
+app.register_blueprint(prepare.bp)
+app.register_blueprint(receipts.bp)
+app.register_blueprint(virtual_accounts.bp)
+app.register_blueprint(codes.bp)
+app.register_blueprint(unsupported.bp)
 app.register_blueprint(admin.bp)
+app.register_blueprint(reference.bp)
 if config.on_lambda():
     tasks.warm()
 

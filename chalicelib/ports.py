@@ -14,11 +14,22 @@ from chalicelib.domain.charging import (
     Card,
     ChargeResult,
     DeleteResult,
+    DepositNotice,
     FindResult,
     GatewaySpec,
     IssueRequest,
     IssueResult,
+    IssueVirtualAccountResult,
     PaymentRequest,
+    RevokeResult,
+    VirtualAccountRequest,
+)
+from chalicelib.domain.receipts import (
+    CancelReceiptResult,
+    CashReceiptCancel,
+    CashReceiptRequest,
+    FindReceiptResult,
+    IssueReceiptResult,
 )
 
 T = TypeVar("T")
@@ -66,6 +77,32 @@ class Gateway(Protocol):
     def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult: ...
 
     def delete_billing_key(self, order_id: str, secret: Mapping[str, str], timeout: float) -> DeleteResult: ...
+
+    def issue_cash_receipt(self, request: CashReceiptRequest, timeout: float) -> IssueReceiptResult:
+        """Sending the same order_id again never issues a second receipt: the first answer again, or Unknown."""
+        ...
+
+    def find_cash_receipt(self, order_id: str, since: datetime, until: datetime, timeout: float) -> FindReceiptResult:
+        """What became of a receipt, or of its cancel, that was asked for between since and until."""
+        ...
+
+    def cancel_cash_receipt(self, request: CashReceiptCancel, timeout: float) -> CancelReceiptResult:
+        """Cancel a whole receipt. One that had been cancelled before is cancelled."""
+        ...
+
+    def issue_virtual_account(
+        self, order_id: str, request: PaymentRequest, account: VirtualAccountRequest, timeout: float
+    ) -> IssueVirtualAccountResult:
+        """Open an account that takes exactly the request's amount, once."""
+        ...
+
+    def revoke_virtual_account(self, revoke_id: str, gateway_ref: str, timeout: float) -> RevokeResult:
+        """Close an account that nothing was paid into. If something was, it is Declined or Unknown: never a refund."""
+        ...
+
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice:
+        """What a deposit notice says, as the gateway sends it. Asks nobody. Raises InvalidRequest if it is none."""
+        ...
 
 
 class UnsupportedOperation(Exception):

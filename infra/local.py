@@ -38,7 +38,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import config
 from chalicelib.ports import StoreUnavailable
-from infra.local_demo import AdminRefused, demo_merchant, forget, sandbox_json, welcome, write_private
+from infra.local_demo import AdminRefused, demo_merchant, forget, sandbox_json, send_notices, welcome, write_private
 from infra.local_names import KEY_ALIAS, REGION
 from infra.local_processes import Child, Children, Died
 from infra.sandbox import PROVIDERS
@@ -177,6 +177,7 @@ def run(children: Children, listener: socket.socket, sandbox_file: Path) -> None
             children.start("the API", "infra.local_api", socket_fd=listener.fileno())
         children.start("the worker", "infra.local_worker")
         merchant = _merchant(children, api, data)
+        send_notices(api, merchant, {name: url for name, url in gateways.items() if name not in elsewhere})
         demo = sandbox_json(api, merchant, gateways)
         on_end.callback(forget, sandbox_file, api)
         write_private(sandbox_file, demo)

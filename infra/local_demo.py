@@ -96,6 +96,15 @@ def _channel(admin: Admin, provider: str) -> str:
     return key
 
 
+def send_notices(api: str, merchant: Mapping[str, Any], simulators: Mapping[str, str]) -> None:
+    """Register at each simulator, as one does at a gateway, where to tell of deposits into virtual accounts."""
+    for provider, url in simulators.items():
+        notice_url = f"{api}/notices/{merchant['user_code']}/{merchant['channels'][provider]}"
+        content = json.dumps({"url": notice_url}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/_sandbox/notices", content), timeout=10):
+            pass
+
+
 # --- what others rely on -------------------------------------------------------------------------------------------
 
 
@@ -167,6 +176,14 @@ curl -sw '\\n' {api}/subscribe/payments/again {auth} \\
 curl -sw '\\n' {api}/subscribe/payments/schedule {auth} \\
   -d '{{"customer_uid": "gildong", "schedules": [{{"merchant_uid": "later-'$(date +%s%N)'",
        "schedule_at": '$(($(date +%s) + 10))', "amount": 8900, "name": "Monthly"}}]}}'
+
+# a virtual account; somebody pays into it, and the gateway tells us
+IMP_UID=$(curl -s {api}/vbanks {auth} \\
+  -d '{{"merchant_uid": "vbank-'$(date +%s%N)'", "amount": 8900, "name": "Chair", "buyer_name": "Gildong",
+       "vbank_code": "088", "vbank_due": '$(($(date +%s) + 86400))'}}' | sed 's/.*"imp_uid": *"\\([^"]*\\)".*/\\1/')
+ORDER_ID=$(echo $IMP_UID | tr -d _)a1
+curl -sw '\\n' {demo["gateways"]["tosspayments"]}/_sandbox/deposits -d '{{"order_id": "'$ORDER_ID'"}}'
+sleep 1; curl -sw '\\n' {api}/payments/$IMP_UID {auth}
 
 # what a gateway saw; and a fault: the next charge is taken, and its answer is lost
 curl -sw '\\n' {any_gateway}/_sandbox/transactions

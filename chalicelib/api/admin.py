@@ -60,9 +60,7 @@ def delete_channel(call: Call) -> Answer:
 
 @admin(bp, "POST", "/admin/channel-groups")
 def create_group(call: Call) -> Answer:
-    body = schemas.parse(schemas.GroupBody, call.body)
-    if body.environment is None:
-        raise InvalidRequest("environment", "environment: 필수 값입니다: live, test (required)")
+    body = schemas.parse(schemas.NewGroupBody, call.body)
     group = groups.create(call.deps, _admin(call), body.environment, _content(body))
     return Answer(_shown(call, group), status=201)
 

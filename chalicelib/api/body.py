@@ -68,6 +68,8 @@ def _from_json(text: str) -> dict[str, Any]:
         raise InvalidRequest("body", "body: JSON 형식이 올바르지 않습니다. (broken JSON)") from None
     except RecursionError:
         raise InvalidRequest("body", "body: JSON이 너무 깊게 중첩되었습니다. (nested too deeply)") from None
+    if fields is None:  # what some HTTP libraries send for "no body"
+        return {}
     if not isinstance(fields, dict):
         raise InvalidRequest("body", "body: JSON 객체여야 합니다. (must be an object)")
     return fields
@@ -104,7 +106,8 @@ def _from_form(text: str) -> dict[str, Any]:
         first = name.split("[", 1)[0]
         path = [first, *_KEY.findall(name[len(first) :])]
         if len(path) > 5:
-            raise InvalidRequest(first, f"{_printable(first)}: 너무 깊게 중첩되었습니다. (nested too deeply)")
+            shown = _printable(first)
+            raise InvalidRequest(shown, f"{shown}: 너무 깊게 중첩되었습니다. (nested too deeply)")
         _put(root, path, value, name)
     listed = _listed(root)
     return listed if isinstance(listed, dict) else {}

@@ -8,16 +8,15 @@ from chalice.app import Blueprint
 
 from chalicelib.api.endpoints import Answer, Call, v1
 from chalicelib.domain import institutions
-from chalicelib.domain.charging import Operation
 from chalicelib.domain.errors import NotFound
 from chalicelib.usecases import charges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-bp = Blueprint(__name__)
+    from chalicelib.domain.channels import Channel
 
-TAKES_CARD_DATA = frozenset({Operation.CHARGE_CARD, Operation.ISSUE_BILLING_KEY})
+bp = Blueprint(__name__)
 
 
 @v1(bp, "GET", "/cards")
@@ -56,18 +55,16 @@ def list_channels(call: Call) -> Answer:
     `payment` has windows only. One entry per channel, then: what can be had from it is at least what its type says.
     """
     routing = charges.load_routing(call.deps, call.merchant_id)
-    return Answer(
-        [
-            {
-                "pg_provider": channel.pg_provider,
-                "pg_id": channel.pg_id,
-                "sandbox": channel.is_test,
-                "type": "api_payment"
-                if call.deps.gateways.spec(channel.pg_provider).operations & TAKES_CARD_DATA
-                else "payment",
-                "channel_name": channel.name,
-                "channel_key": channel.channel_key,
-            }
-            for channel in routing.channels.values()
-        ]
-    )
+    return Answer([_setting(call, channel) for channel in routing.channels.values()])
+
+
+def _setting(call: Call, channel: Channel) -> dict[str, object]:
+    takes_card_data = call.deps.gateways.spec(channel.pg_provider).takes_card_data
+    return {
+        "pg_provider": channel.pg_provider,
+        "pg_id": channel.pg_id,
+        "sandbox": channel.is_test,
+        "type": "api_payment" if takes_card_data else "payment",
+        "channel_name": channel.name,
+        "channel_key": channel.channel_key,
+    }

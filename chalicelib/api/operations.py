@@ -627,7 +627,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _admin(
         "POST", "/admin/channel-groups", "채널 그룹을 만듭니다. / Create a channel group.", shapes.ChannelGroup,
-        body=schemas.GroupBody, example=GROUP_BODY, status=201,
+        body=schemas.NewGroupBody, example=GROUP_BODY, status=201,
     ),
     _admin("GET", "/admin/channel-groups", "채널 그룹 목록 / List channel groups.", list[shapes.ChannelGroup]),
     _admin("GET", "/admin/channel-groups/{group_id}", "채널 그룹 하나 / One channel group.", shapes.ChannelGroup),

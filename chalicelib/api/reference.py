@@ -10,10 +10,12 @@ import json
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.endpoints import ANY_TYPE
+
 bp = Blueprint(__name__)
 
 
-@bp.route("/openapi.json", methods=["GET"])
+@bp.route("/openapi.json", methods=["GET"], content_types=ANY_TYPE)
 def openapi_json() -> Response:
     from chalicelib.api import openapi
 
@@ -21,7 +23,7 @@ def openapi_json() -> Response:
     return Response(text, {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "max-age=300"})
 
 
-@bp.route("/docs", methods=["GET"])
+@bp.route("/docs", methods=["GET"], content_types=ANY_TYPE)
 def docs() -> Response:
     from chalicelib.api import page
 

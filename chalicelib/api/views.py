@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.domain.charging import Buyer, CardSummary
+from chalicelib.domain.charging import Buyer, CardSummary, VirtualAccount
+from chalicelib.domain.institutions import BANKS
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment, State
+from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment
+from chalicelib.domain.receipts import CashReceipt
 from chalicelib.domain.routing import Decision
 
 CONFIRMING = "결제 결과를 확인하고 있습니다. 다시 결제하지 말고 웹훅 또는 조회로 확인해 주세요. (being confirmed)"
@@ -31,7 +33,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
     return {
         "imp_uid": payment.imp_uid,
         "merchant_uid": request.merchant_uid,
-        "pay_method": "card",
+        "pay_method": payment.pay_method,
         "channel": "api",
         "pg_provider": last.pg_provider if last else None,
         "emb_pg_provider": None,
@@ -44,9 +46,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "bank_name": None,
         **_card_view(payment.card),
         "card_quota": request.quota,
-        **dict.fromkeys(("vbank_code", "vbank_name", "vbank_num", "vbank_holder")),
-        "vbank_date": 0,
-        "vbank_issued_at": 0,
+        **_account_view(payment.account),
         "name": request.name,
         "amount": number(request.amount),
         "cancel_amount": number(payment.cancelled_amount),
@@ -64,7 +64,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "receipt_url": payment.receipt_url,
         "cancel_history": [_cancel_view(c) for c in done],
         "cancel_receipt_urls": [c.receipt_url for c in done if c.receipt_url],
-        "cash_receipt_issued": False,
+        "cash_receipt_issued": payment.cash_receipt_issued,
         "customer_uid": payment.customer_uid,
         "customer_uid_usage": payment.customer_uid_usage,
         "promotion": None,
@@ -72,7 +72,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
 
 
 def payment_message(payment: Payment) -> str | None:
-    return CONFIRMING if payment.state in (State.CLAIMED, State.UNKNOWN) else None
+    return CONFIRMING if payment.is_unsettled else None
 
 
 def _cancel_view(cancel: Cancellation) -> dict[str, Any]:
@@ -97,6 +97,20 @@ def _card_view(card: CardSummary | None) -> dict[str, Any]:
         "card_publisher_name": card.publisher_name,
         "card_number": card.number,
         "card_type": card.type,
+    }
+
+
+def _account_view(account: VirtualAccount | None) -> dict[str, Any]:
+    if account is None:
+        nothing = dict.fromkeys(("vbank_code", "vbank_name", "vbank_num", "vbank_holder"))
+        return {**nothing, "vbank_date": 0, "vbank_issued_at": 0}
+    return {
+        "vbank_code": account.bank_code,
+        "vbank_name": BANKS.get(account.bank_code or ""),
+        "vbank_num": account.number,
+        "vbank_holder": account.holder,
+        "vbank_date": seconds(account.due_at),
+        "vbank_issued_at": seconds(account.issued_at),
     }
 
 
@@ -207,6 +221,24 @@ def schedule_view(order: Order) -> dict[str, Any]:
         "payment_status": schedule.payment_status,
         "fail_reason": schedule.fail_reason,
         "promotion_id": request.promotion_id,
+    }
+
+
+def receipt_view(receipt: CashReceipt) -> dict[str, Any]:
+    """V1's ReceiptAnnotation or ExternalReceiptAnnotation, whichever the receipt's subject asks for."""
+    shown = receipt.to_show()
+    if shown is None:
+        raise ValueError(f"{receipt.subject_id} has no receipt")
+    return {
+        receipt.subject.value: receipt.subject_id,
+        "receipt_tid": shown.receipt_tid,
+        "apply_num": shown.apply_num,
+        "type": shown.terms.type.value,
+        "amount": number(shown.terms.amount),
+        "vat": shown.terms.vat,
+        "receipt_url": shown.receipt_url,
+        "applied_at": seconds(shown.issued_at),
+        "cancelled_at": seconds(shown.cancelled_at),
     }
 
 

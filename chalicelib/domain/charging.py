@@ -2,7 +2,7 @@
 
 An answer is one of a closed set: `Approved`, `Declined`, `NotSent`, `Unknown`, and for queries `NotFound`. Only an
 explicit yes is Approved and only an explicit no is Declined; everything else that may have reached the gateway is
-Unknown, because money may have moved.
+Unknown, because money may have moved. A virtual account knows two answers more: `AwaitingDeposit` and `Revoked`.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,31 @@ class Operation(StrEnum):
     PARTIAL_CANCEL = "partial_cancel"
     FIND = "find"
     """Query by our order id."""
+    CASH_RECEIPT = "cash_receipt"
+    """Issue and cancel cash receipts (현금영수증) by API."""
+    FIND_CASH_RECEIPT = "find_cash_receipt"
+    """Query a cash receipt by our order id."""
+    ISSUE_VIRTUAL_ACCOUNT = "issue_virtual_account"
+    """Issue and revoke virtual accounts (가상계좌) by API."""
+
+
+class ReceiptType(StrEnum):
+    PERSON = "person"
+    """For the buyer's income tax (소득공제)."""
+    COMPANY = "company"
+    """Proof of a business's expense (지출증빙)."""
+
+
+class IdentifierType(StrEnum):
+    """What names the holder of a cash receipt to the tax office."""
+
+    PHONE = "phone"
+    PERSON = "person"
+    """Resident registration number."""
+    BUSINESS = "business"
+    """Business registration number."""
+    TAXCARD = "taxcard"
+    """Number of a cash receipt card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +138,40 @@ class IssueRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class VirtualAccountRequest:
+    """What kind of account a buyer shall pay into. bank_code: the clearing house's. due_at: until when.
+
+    fixed_key: the merchant's name for an account that the same buyer gets each time.
+    """
+
+    bank_code: str
+    due_at: datetime
+    holder: str | None = None
+    fixed_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAccount:
+    """An account to pay into, as a gateway has issued it. holder None: the gateway does not tell."""
+
+    bank_code: str | None
+    number: str
+    due_at: datetime
+    issued_at: datetime
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RefundAccount:
-    """Where a refund goes that cannot go back the way the money came (virtual accounts)."""
+    """Where a refund goes that cannot go back the way the money came (virtual accounts). Its text shows nothing."""
 
     holder: str | None = None
     bank: str | None = None
     account: str | None = None
     tel: str | None = None
+
+    def __repr__(self) -> str:
+        return "RefundAccount(****)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +207,10 @@ class GatewayCancel:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first."""
+    """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first.
+
+    account: the virtual account that it was paid into.
+    """
 
     gateway_ref: str
     amount: Money
@@ -165,6 +220,24 @@ class Approved:
     receipt_url: str | None = None
     balance: Money | None = None
     cancels: tuple[GatewayCancel, ...] = ()
+    account: VirtualAccount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingDeposit:
+    """A virtual account is there, and nothing was paid in. notice_secret: what the gateway's deposit notices carry."""
+
+    gateway_ref: str
+    amount: Money
+    account: VirtualAccount
+    notice_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The virtual account was closed before anything was paid in, and nothing can be any more."""
+
+    revoked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +291,18 @@ class Cancelled:
     balance: Money | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DepositNotice:
+    """A gateway's word that something happened to a virtual account. secret: shows that the gateway sent it."""
+
+    order_id: str
+    secret: str = field(repr=False)
+
+
 ChargeResult = Approved | Declined | NotSent | Unknown
-FindResult = Approved | Declined | NotFound | NotSent | Unknown
+IssueVirtualAccountResult = AwaitingDeposit | Declined | NotSent | Unknown
+RevokeResult = Revoked | Declined | NotSent | Unknown
+FindResult = Approved | AwaitingDeposit | Revoked | Declined | NotFound | NotSent | Unknown
 CancelResult = Cancelled | Declined | NotSent | Unknown
 IssueResult = KeyIssued | Declined | NotSent | Unknown
 DeleteResult = KeyDeleted | Declined | NotSent | Unknown
@@ -236,6 +319,17 @@ class CredentialField:
     pattern: str = r"\S{1,500}"
     live_prefixes: tuple[str, ...] = ()
     """How a live value begins. In a test channel it would move real money under the name of a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAccountRules:
+    """banks, refund_banks: clearing-house codes of banks it issues at, and that it refunds to. longest: until due."""
+
+    banks: frozenset[str]
+    refund_banks: frozenset[str]
+    longest: timedelta
+    fixed: bool = False
+    """The same buyer can be given the same account again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +355,16 @@ class GatewaySpec:
     """Card fields beyond number and expiry that the gateway cannot do without: birth, password_2digits, cvc."""
     merchant_uid_pattern: str | None = None
     min_amount: int = 0
+    receipt_identifiers: Mapping[ReceiptType, frozenset[IdentifierType]] = field(default_factory=dict)
+    """What may name the holder, per type of cash receipt."""
+    receipt_takes_vat: bool = False
+    """A cash receipt may state another VAT than an eleventh of what is taxable."""
+    virtual_accounts: VirtualAccountRules | None = None
+
+    @property
+    def takes_card_data(self) -> bool:
+        """True if a card can be charged, or a key issued, without the gateway's window."""
+        return bool(self.operations & {Operation.CHARGE_CARD, Operation.ISSUE_BILLING_KEY})
 
     def objections(self, operation: Operation, request: PaymentRequest) -> tuple[str, ...]:
         """Why this gateway cannot take the request; empty if it can. Each text begins with the field's name."""
@@ -292,3 +396,20 @@ class GatewaySpec:
             for name in sorted(self.card_fields)
             if not names[name]
         )
+
+    def account_objections(
+        self, request: PaymentRequest, account: VirtualAccountRequest, now: datetime
+    ) -> tuple[str, ...]:
+        """Why this gateway cannot issue such a virtual account."""
+        rules = self.virtual_accounts
+        if rules is None:
+            text = f"{self.label}은(는) 가상계좌 API 발급을 지원하지 않습니다. 지원하는 PG사와의 계약이 필요합니다."
+            return (f"{text} (virtual accounts need a contract with a gateway that issues them by API)",)
+        found = list(self.objections(Operation.ISSUE_VIRTUAL_ACCOUNT, request))
+        if account.bank_code not in rules.banks:
+            found.append(f"vbank_code: {self.label}에서 발급할 수 없는 은행입니다. (bank not supported)")
+        if account.due_at > now + rules.longest:
+            found.append(f"vbank_due: {self.label}의 입금기한은 최대 {rules.longest.days}일입니다. (too far ahead)")
+        if account.fixed_key and not rules.fixed:
+            found.append(f"vbank_key: {self.label}에서 고정식 가상계좌를 발급할 수 없습니다. (no fixed accounts)")
+        return tuple(found)

@@ -1,10 +1,12 @@
 """Payments: one intent to collect an amount, its attempts, its cancels, and the moves between its states.
 
-claimed -> paid | failed | unknown;  unknown -> paid | failed;  paid keeps its cancels beside it. V1's four words are
-made from these by `v1_status`. Every move returns a new value and refuses what the state forbids, so a result that
-arrives twice, or late, changes nothing.
+claimed -> paid | failed | unknown;  unknown -> paid | failed;  paid keeps its cancels beside it. A virtual account is
+in between for as long as its buyer takes: claimed | unknown -> waiting -> paid | failed (it expired);  waiting ->
+revoking -> revoked, or back, or paid. V1's four words are made from these by `v1_status`. Every move returns a new
+value and refuses what the state forbids, so a result that arrives twice, or late, changes nothing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,18 +15,24 @@ from enum import StrEnum
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Approved,
+    AwaitingDeposit,
     Cancelled,
     CardSummary,
     Declined,
     GatewayCancel,
     PaymentRequest,
     RefundAccount,
+    Revoked,
     Unknown,
+    VirtualAccount,
 )
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused, TryAgain
 from chalicelib.domain.money import Money
 from chalicelib.domain.routing import Decision
+
+VIRTUAL_ACCOUNT = "vbank"
+"""V1's word for the pay_method."""
 
 MAX_CANCELS = 100
 """Cancels one payment may collect, refused ones included; keeps its item far below DynamoDB's 400 KB."""
@@ -34,8 +42,14 @@ class State(StrEnum):
     CLAIMED = "claimed"
     """Written before the gateway is called: someone is working on it, or died doing so."""
     UNKNOWN = "unknown"
+    WAITING = "waiting"
+    """A virtual account is there, and nothing was paid in yet."""
+    REVOKING = "revoking"
+    """Somebody is closing the virtual account, or died doing so, or got no clear answer."""
     PAID = "paid"
     FAILED = "failed"
+    REVOKED = "revoked"
+    """The virtual account was closed before anything was paid in."""
 
 
 class CancelState(StrEnum):
@@ -47,7 +61,7 @@ class CancelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one gateway. outcome: approved, declined, not_sent, unknown; None while under way."""
+    """One try at one gateway. outcome: approved, issued, declined, not_sent, unknown; None while under way."""
 
     number: int
     order_id: str
@@ -65,6 +79,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
+    """refund_to: personal, so it is kept only for as long as the cancel may have to be sent once more."""
+
     cancel_id: str
     amount: Money
     reason: str
@@ -82,7 +98,9 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """due_at: when the timer has to look at it (claimed or unknown, or a cancel in that state)."""
+    """due_at: when the timer has to look at it: claimed, unknown or waiting for a deposit, a cancel or a revoke in that
+    state, a test charge to void, and some time after it was called failed.
+    """
 
     merchant_id: str
     imp_uid: str
@@ -94,6 +112,8 @@ class Payment:
     updated_at: datetime
     customer_uid: str | None = None
     customer_uid_usage: str | None = None
+    pay_method: str = "card"
+    """V1's word: card, vbank."""
     scheduled: bool = False
     """True if a reserved payment: its order carries the schedule."""
     to_be_voided: bool = False
@@ -102,16 +122,23 @@ class Payment:
     approval_number: str | None = None
     card: CardSummary | None = None
     receipt_url: str | None = None
+    account: VirtualAccount | None = None
+    """What the buyer pays into; None until the gateway has told."""
+    notice_digest: str | None = None
+    """SHA-256 of the secret that the gateway's deposit notices carry."""
+    cash_receipt_issued: bool = False
+    """True while a cash receipt for it is valid (domain.receipts)."""
     paid_at: datetime | None = None
     failed_at: datetime | None = None
     fail_reason: str | None = None
+    revoked_at: datetime | None = None
     cancels: tuple[Cancellation, ...] = ()
     unknown_since: datetime | None = None
     """From when the gateway's settling delay counts."""
     checks: int = 0
     """How often settlement has asked the gateway in the present state."""
     void_tries: int = 0
-    """How often the gateway refused to give a wrong or late approval back."""
+    """How often the gateway refused to undo it: to give a wrong or late approval back, to revoke an account."""
     alarm: str | None = None
     """Set when a person has to look: the reason."""
     due_at: datetime | None = None
@@ -149,15 +176,26 @@ class Payment:
 
     @property
     def is_open(self) -> bool:
-        """True while it holds its merchant_uid: under way, unknown, or paid (also when cancelled later)."""
-        return self.state is not State.FAILED
+        """True while it holds its merchant_uid: under way, unknown, waiting, or paid (also when cancelled later)."""
+        return self.state not in (State.FAILED, State.REVOKED)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """True while nobody knows what came of it."""
+        return self.state in (State.CLAIMED, State.UNKNOWN)
 
     @property
     def v1_status(self) -> str:
         """ready, paid, failed or cancelled; a partial cancel is `cancelled` too (observed V1 behaviour)."""
-        if self.state is State.PAID:
-            return "cancelled" if self.cancelled_amount.amount else "paid"
-        return "failed" if self.state is State.FAILED else "ready"
+        match self.state:
+            case State.PAID:
+                return "cancelled" if self.cancelled_amount.amount else "paid"
+            case State.FAILED:
+                return "failed"
+            case State.REVOKED:
+                return "cancelled"
+            case _:
+                return "ready"
 
     @property
     def status_at(self) -> datetime:
@@ -167,13 +205,15 @@ class Payment:
 
     @property
     def cancelled_at(self) -> datetime | None:
+        if self.state is State.REVOKED:
+            return self.revoked_at
         times = [c.cancelled_at for c in self.cancels if c.state is CancelState.DONE and c.cancelled_at]
         return max(times, default=None)
 
 
 def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | None = None) -> Payment:
     """The gateway took the money. The caller has compared amount and currency."""
-    _require(payment, State.CLAIMED, State.UNKNOWN)
+    _require(payment, State.CLAIMED, State.UNKNOWN, State.WAITING, State.REVOKING)
     approved = replace(
         _closing(payment, "approved", now, took_ms),
         cancels=_found_cancels(payment, result.cancels, now),
@@ -182,6 +222,7 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
         approval_number=result.approval_number,
         card=result.card or payment.card,
         receipt_url=result.receipt_url,
+        account=result.account or payment.account,
         paid_at=result.approved_at,
         due_at=None,
         alarm=None,
@@ -240,6 +281,64 @@ def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, 
     return replace(closed, state=State.UNKNOWN, unknown_since=now, due_at=due_at, checks=0)
 
 
+def await_deposit(
+    payment: Payment, result: AwaitingDeposit, digest: str | None, now: datetime, took_ms: int | None = None
+) -> Payment:
+    """The gateway has issued the virtual account. The caller has compared amount and currency, and sets `due_at`."""
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    issued = replace(
+        _closing(payment, "issued", now, took_ms), state=State.WAITING, gateway_ref=result.gateway_ref,
+        account=result.account, notice_digest=digest,
+    )  # fmt: skip
+    return replace(issued, checks=0, unknown_since=None, alarm=None)
+
+
+def expire(payment: Payment, text: str, now: datetime) -> Payment:
+    """Nothing was paid in while it could be. text: for the merchant and the buyer."""
+    _require(payment, State.WAITING, State.REVOKING)
+    return replace(
+        payment, state=State.FAILED, failed_at=now, fail_reason=text, updated_at=now, due_at=None, alarm=None
+    )
+
+
+def claim_revoke(payment: Payment, now: datetime, due_at: datetime) -> Payment:
+    """Reserve the closing of a virtual account, before the gateway is asked for it."""
+    _require(payment, State.WAITING)
+    return replace(payment, state=State.REVOKING, updated_at=now, due_at=due_at, checks=0, unknown_since=now)
+
+
+def keep_waiting(payment: Payment, now: datetime, due_at: datetime) -> Payment:
+    """The gateway did not revoke it: it can still be paid into. Its next revoke is another, with an id of its own."""
+    _require(payment, State.REVOKING)
+    tries = payment.void_tries + 1
+    return replace(
+        payment, state=State.WAITING, updated_at=now, due_at=due_at, checks=0, unknown_since=None, void_tries=tries
+    )
+
+
+def revoke(payment: Payment, result: Revoked, now: datetime) -> Payment:
+    """It was closed at the gateway with nothing paid in, by us or by somebody at the gateway itself."""
+    _require(payment, State.CLAIMED, State.UNKNOWN, State.WAITING, State.REVOKING)
+    return replace(payment, state=State.REVOKED, revoked_at=result.revoked_at, updated_at=now, due_at=None, alarm=None)
+
+
+def reverse_deposit(payment: Payment, now: datetime, due_at: datetime, text: str) -> Payment:
+    """The bank took the deposit back: the account waits again. text: for the person who has to know."""
+    _require(payment, State.PAID)
+    return replace(payment, state=State.WAITING, paid_at=None, updated_at=now, due_at=due_at, checks=0, alarm=text)
+
+
+def order_id(imp_uid: str, number: int) -> str:
+    """The gateway's name for one attempt: letters and digits, as every gateway takes them."""
+    return f"{imp_uid.replace('_', '')}a{number}"
+
+
+def imp_uid_of(order_id: str) -> str | None:
+    """The payment that an order id belongs to, or None if it is none of ours."""
+    match = re.fullmatch(r"imp([0-9]{12})a[0-9]{1,4}", order_id)
+    return f"imp_{match[1]}" if match else None
+
+
 def claim_cancel(payment: Payment, cancel: Cancellation, due_at: datetime) -> Payment:
     """Reserve a cancel. One at a time: with two in the air, the gateway's balance could not tell which one worked."""
     check_paid(payment)
@@ -261,7 +360,12 @@ def check_paid(payment: Payment) -> None:
     """Raises Refused or TryAgain unless there is something to give back."""
     if payment.to_be_voided:
         raise Refused("자동으로 취소되는 카드 확인용 결제입니다. (a test charge, voided automatically)")
-    if payment.state in (State.CLAIMED, State.UNKNOWN):
+    if payment.state in (State.WAITING, State.REVOKING):
+        raise Refused(
+            "입금 전인 가상계좌는 취소할 수 없습니다. DELETE /vbanks/{imp_uid}로 말소해 주세요. "
+            "(nothing was paid in yet: revoke it with DELETE /vbanks/{imp_uid})"
+        )
+    if payment.is_unsettled:
         raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
     if payment.state is not State.PAID:
         raise Refused("승인된 결제만 취소할 수 있습니다. (only a paid payment can be cancelled)")
@@ -276,11 +380,12 @@ def finish_cancel(payment: Payment, cancel_id: str, result: Cancelled, now: date
         gateway_ref=result.cancel.gateway_ref,
         cancelled_at=result.cancel.cancelled_at,
         receipt_url=result.cancel.receipt_url,
+        refund_to=None,
     )
 
 
 def fail_cancel(payment: Payment, cancel_id: str, message: str, now: datetime) -> Payment:
-    return _move_cancel(payment, cancel_id, now, state=CancelState.FAILED, message=message)
+    return _move_cancel(payment, cancel_id, now, state=CancelState.FAILED, message=message, refund_to=None)
 
 
 def suspend_cancel(payment: Payment, cancel_id: str, message: str, now: datetime, due_at: datetime) -> Payment:

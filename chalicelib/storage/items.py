@@ -22,8 +22,9 @@ from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Booking, Order
-from chalicelib.domain.payments import Payment, State
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State
 from chalicelib.domain.prepared import Prepared
+from chalicelib.domain.receipts import CashReceipt
 from chalicelib.domain.timer import Watermark
 from chalicelib.ports import Ref, TaskKind, TooLarge
 
@@ -47,7 +48,8 @@ class UnreadableError(Exception):
 class Kind:
     """parts: the entity's identity; key: pk and sk from it; the others: None where they do not apply.
 
-    list_key: `merchant#things#facet` and a sort key of times, by the first of which it is counted, and the id.
+    list_key: `merchant#things#facet` and a sort key of times, by the first of which it is listed, and the id.
+    count_key: the list, and the time in it, under which storage.tallies counts it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Kind:
     key: Callable[..., tuple[str, str]]
     due: Callable[[Any], datetime | None] = lambda _: None
     list_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    count_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     owner_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     ttl: Callable[[Any], datetime | None] = lambda _: None
 
@@ -79,11 +82,23 @@ def _order_owner(order: Order) -> tuple[str, str] | None:
 
 def _payment_list(payment: Payment) -> tuple[str, str] | None:
     """A charge on its way is not listed: in a moment it is something else, and then it is."""
-    if payment.state is State.CLAIMED and payment.unknown_since is None:
+    if _on_its_way(payment):
         return None
     times = (payment.status_at, payment.started_at, payment.paid_at, payment.updated_at)
     sort = "#".join(_seconds(at) for at in times)
     return f"{payment.merchant_id}#payments#{payment.v1_status}", f"{sort}#{payment.imp_uid}"
+
+
+def _payment_count(payment: Payment) -> tuple[str, str] | None:
+    """A charge on its way is counted as what most charges become, so that their result moves no counter."""
+    if not _on_its_way(payment):
+        return _payment_list(payment)
+    facet = "ready" if payment.pay_method == VIRTUAL_ACCOUNT else "paid"
+    return f"{payment.merchant_id}#payments#{facet}", _seconds(payment.updated_at)
+
+
+def _on_its_way(payment: Payment) -> bool:
+    return payment.state is State.CLAIMED and payment.unknown_since is None
 
 
 def _payment_owner(payment: Payment) -> tuple[str, str] | None:
@@ -114,6 +129,7 @@ KINDS: dict[type[Any], Kind] = {
         lambda m, imp_uid: (f"{m}#payment#{imp_uid}", "payment"),
         due=lambda e: e.due_at,
         list_key=_payment_list,
+        count_key=_payment_count,
         owner_key=_payment_owner,
     ),
     Order: Kind(
@@ -122,6 +138,7 @@ KINDS: dict[type[Any], Kind] = {
         lambda m, uid: (f"{m}#order#{uid}", "order"),
         due=_order_due,
         list_key=_order_list,
+        count_key=_order_list,
         owner_key=_order_owner,
     ),
     Prepared: Kind(
@@ -145,6 +162,11 @@ KINDS: dict[type[Any], Kind] = {
             f"{e.created_at.timestamp():.6f}#{e.notice_id}",
         ),
         ttl=lambda e: e.created_at + NOTICE_KEPT_FOR,
+    ),
+    CashReceipt: Kind(
+        "cash_receipt",
+        lambda e: (e.merchant_id, e.subject, e.subject_id),
+        lambda m, subject, subject_id: (f"{m}#receipt#{subject}#{subject_id}", "receipt"),
     ),
     Audit: Kind(
         "audit",

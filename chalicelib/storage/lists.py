@@ -89,6 +89,8 @@ class Lists:
 
     def _hours(self, names: Sequence[str], since: int, until: int) -> Counter[int]:
         """Entries per hour of the stretch: from the tallies, and counted where an hour lies in it only in part."""
+        if since == until:  # DynamoDB takes no range that ends before it begins
+            return Counter()
         bases = {name.rpartition("#")[0] for name in names}
         tallies = [item for base in bases for item in self._tallies(base, since, until)]
         first, last = since // HOUR, (until - 1) // HOUR

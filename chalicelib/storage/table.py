@@ -73,7 +73,7 @@ class DynamoStore:
     def commit(self, *changes: Any) -> tuple[Any, ...]:
         with _translated():
             for tries, last in enumerate(_tries()):
-                # Counting must never keep money from being written down: the last try goes without.
+                # Counting must never keep money from being written down: the last try goes without, but for deletions.
                 room = 0 if last else _TRANSACTION - len(changes)
                 counted, additions = tallies.count(changes, room)
                 counting = tallies.updates(self._table, additions, crowded=tries > 0)
@@ -96,7 +96,7 @@ class DynamoStore:
                 return True
             if not _PASSING.intersection(reasons):
                 raise
-            if last and "TransactionConflict" in reasons:
+            if last and "TransactionConflict" in reasons[: len(changes)]:  # the others are counters
                 raise Conflict(_entity(changes[reasons.index("TransactionConflict")])) from error
             if last:
                 raise
@@ -181,7 +181,7 @@ def _reasons(error: ClientError) -> list[str | None]:
 
 
 def _tries() -> Iterator[bool]:
-    """One item per try, True for the last, with growing, random pauses between them: at most 0.4 s in all."""
+    """One item per try, True for the last, with growing, random pauses between them: 0.4 s in all on average."""
     for n in range(_TRIES):
         if n:
             time.sleep(random.uniform(0, 0.025 * 2**n))  # noqa: S311 - only spreads out those who met

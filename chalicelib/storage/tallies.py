@@ -32,14 +32,15 @@ def count(changes: Sequence[Any], room: int) -> tuple[list[Any], Additions]:
     """The changes as they are to be stored, and what to add to the counters.
 
     room: how many tallies the write has room for. What does not fit is not counted, and its `counted_as` says so: its
-    next write makes up for it.
+    next write makes up for it. What is deleted has none, so it is always counted.
     """
     additions: Additions = {}
     counted = []
     for change in changes:
         moves = _moves(change)
         tallies = {(pk, day) for pk, day, _ in moves}
-        if len(additions.keys() | tallies) > room or not moves:
+        fits = len(additions.keys() | tallies) <= room or isinstance(change, Deleted)
+        if not moves or not fits:
             counted.append(change)
             continue
         for (pk, day, attribute), number in moves.items():
@@ -65,8 +66,8 @@ def _moves(change: Any) -> Counter[tuple[str, str, str]]:
 
 def label(entity: Any) -> str | None:
     """What the entity counts as: its list and the hour it lies in there."""
-    listed = KINDS[type(entity)].list_key(entity)
-    return f"{listed[0]}@{int(listed[1][:12]) // HOUR}" if listed else None
+    counted = KINDS[type(entity)].count_key(entity)
+    return f"{counted[0]}@{int(counted[1][:12]) // HOUR}" if counted else None
 
 
 def _place(counted_as: str) -> tuple[str, str, str]:

@@ -10,7 +10,14 @@ from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Cancellation, CancelState, Payment, check_paid, claim_cancel
+from chalicelib.domain.payments import (
+    VIRTUAL_ACCOUNT,
+    Cancellation,
+    CancelState,
+    Payment,
+    check_paid,
+    claim_cancel,
+)
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases.settling import cancel_request, record_cancel
 from chalicelib.usecases.vault import open_gateway
@@ -48,7 +55,7 @@ def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
     payment, routing = deps.store.load(Ref(Payment, (merchant_id, imp_uid)), Ref(Routing, (merchant_id,)))
     if payment is None or routing is None:
         raise Refused(NOTHING_TO_CANCEL)
-    _check(payment, wanted)
+    _check(deps, payment, wanted)
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
     claimed, entry = _claim(deps, payment, wanted)
     budget = wanted.budget or deps.timing.request_budget
@@ -74,12 +81,30 @@ def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
     return order.imp_uids[-1]
 
 
-def _check(payment: Payment, wanted: Cancel) -> None:
+def _check(deps: Deps, payment: Payment, wanted: Cancel) -> None:
     check_paid(payment)
+    if payment.pay_method == VIRTUAL_ACCOUNT:
+        _check_refund_account(deps, payment, wanted.refund_to or RefundAccount())
     if wanted.checksum is not None and _money(payment, wanted, "checksum") != payment.balance:
         raise Refused(
             f"checksum: 취소 가능한 잔액({payment.balance.to_decimal()})과 다릅니다. (differs from what is left)",
             field="checksum",
+        )
+
+
+def _check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount) -> None:
+    """A deposit cannot go back the way it came: the buyer's account has to be named."""
+    for field, value in (
+        ("refund_holder", refund_to.holder),
+        ("refund_bank", refund_to.bank),
+        ("refund_account", refund_to.account),
+    ):
+        if not (value or "").strip():
+            raise Refused(f"{field}: 가상계좌 결제를 취소할 때 필수 값입니다. (required for a refund)", field=field)
+    spec = deps.gateways.spec(payment.attempt.pg_provider)
+    if spec.virtual_accounts and refund_to.bank not in spec.virtual_accounts.refund_banks:
+        raise Refused(
+            f"refund_bank: {spec.label}에서 환불할 수 없는 은행입니다. (bank not supported)", field="refund_bank"
         )
 
 
@@ -94,7 +119,7 @@ def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cance
             if reloaded is None:
                 raise Refused(NOTHING_TO_CANCEL) from None
             payment = reloaded
-            _check(payment, wanted)
+            _check(deps, payment, wanted)
         else:
             return claimed, entry
     raise TryAgain("이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)")
@@ -113,7 +138,7 @@ def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
         notify=wanted.notify,
         tax_free=tax_free.amount if tax_free else 0,
         vat=vat.amount if vat else None,
-        refund_to=wanted.refund_to,
+        refund_to=wanted.refund_to if payment.pay_method == VIRTUAL_ACCOUNT else None,
     )
 
 

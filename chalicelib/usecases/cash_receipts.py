@@ -105,13 +105,17 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Issue:
-    """One receipt about to be issued. places: the channels that may issue it, best first. ends_at: monotonic."""
+    """One receipt about to be issued. places: the channels that may issue it, best first. ends_at: monotonic.
+
+    due: what it is for is paid. If not any more, an earlier issue is still asked for, but not sent again.
+    """
 
     routing: Routing
     places: tuple[_Place, ...]
     wanted: Wanted
     terms: ReceiptTerms
     ends_at: float
+    due: bool = True
 
 
 # --- what can be done ---------------------------------------------------------------------------------------------
@@ -130,12 +134,16 @@ def issue_for_payment(deps: Deps, merchant_id: str, imp_uid: str, wanted: Wanted
     if payment is None or routing is None:
         raise errors.NotFound(UNKNOWN_PAYMENT)
     receipt = stored or CashReceipt(merchant_id, Subject.PAYMENT, imp_uid)
-    if not receipt.in_doubt:  # what was asked for earlier has to be found out also if the payment was cancelled since
+    amount = payment.balance
+    if receipt.in_doubt:  # what was asked for earlier has to be found out also if the payment was cancelled since
+        amount = receipt.current.terms.amount
+    else:
         _check_paid_in_cash(payment)
     paid = payment.attempt
     place = _Place(paid.channel_key, paid.pg_provider, payment.environment)
     named = replace(wanted, name=payment.request.name)
-    issue = _Issue(routing, (place,), named, _terms(payment.balance, wanted), _ends_at(deps, wanted.budget))
+    due = payment.state is State.PAID and payment.balance == amount
+    issue = _Issue(routing, (place,), named, _terms(amount, wanted), _ends_at(deps, wanted.budget), due)
     return _issue(deps, receipt, issue)
 
 
@@ -282,7 +290,7 @@ def _confirm(deps: Deps, receipt: CashReceipt, earlier: ReceiptAttempt, issue: _
     can_ask = Operation.FIND_CASH_RECEIPT in spec.operations
     delay = spec.settling_delay * scale(deps, earlier.environment)
     # Not for ever, or one that is always repeated would never be old enough to be given up.
-    may_repeat = earlier.terms == issue.terms and not (can_ask and now >= earlier.since + delay)
+    may_repeat = issue.due and earlier.terms == issue.terms and not (can_ask and now >= earlier.since + delay)
     gateway = open_gateway(deps, issue.routing, earlier.channel_key)
     held = _claim(deps, receipt.hold(now if may_repeat else earlier.sent_at, _lease(deps)))
     result: FindReceiptResult | IssueReceiptResult = NotFound()
@@ -467,5 +475,5 @@ def _payment_changes(deps: Deps, receipt: CashReceipt) -> tuple[Payment, ...]:
 
 def _alarm(receipt: CashReceipt, attempt: ReceiptAttempt, what: str) -> None:
     """Call for a person: the log line becomes the NeedsAPerson metric (infra/template.yaml)."""
-    extra = {"needs_a_person": True, "receipt": receipt.subject_id, "order_id": attempt.order_id}
-    log.error("needs a person: cash receipt: %s", what, extra=extra)
+    text = "needs a person: cash receipt %s of %s %s: %s"
+    log.error(text, attempt.order_id, receipt.subject.value, receipt.subject_id, what, extra={"needs_a_person": True})

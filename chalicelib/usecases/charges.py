@@ -1,5 +1,7 @@
 """Charging: pick a channel, claim the order, call the gateway, write down what came of it.
 
+Issuing a virtual account goes the same way (`usecases.virtual_accounts`): an attempt is what `Charge.send` makes of it.
+
 The order of the steps is what keeps money safe. A claim is stored before anything is sent, so a death between two
 lines leaves an item that settlement finds (`usecases.settling`). What is not clearly approved, declined or unsent stays
 unknown and is never sent again anywhere.
@@ -11,17 +13,29 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Approved, Buyer, Card, ChargeResult, Declined, NotSent, PaymentRequest, Unknown
-from chalicelib.domain.errors import NoChannel, Refused, TryAgain
+from chalicelib.domain.charging import (
+    Approved,
+    AwaitingDeposit,
+    Buyer,
+    Card,
+    ChargeResult,
+    Declined,
+    IssueVirtualAccountResult,
+    NotSent,
+    PaymentRequest,
+    Unknown,
+)
+from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, TryAgain
 from chalicelib.domain.groups import Failover
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, suspend
+from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, order_id, suspend
 from chalicelib.domain.routing import Decision, draw
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
-from chalicelib.usecases import settling
+from chalicelib.usecases import deposits
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
+from chalicelib.usecases.looks import suspended
 from chalicelib.usecases.recording import alarm, record
 from chalicelib.usecases.vault import open_gateway, open_key
 
@@ -31,7 +45,8 @@ UNREGISTERED = "등록되지 않은 구매자입니다."
 MIN_ATTEMPT_SECONDS = 8.0
 """Less than that is not enough for another gateway to answer before the caller is cut off."""
 
-Send = Callable[[Gateway, Attempt, float], ChargeResult]
+Result = ChargeResult | IssueVirtualAccountResult
+Send = Callable[[Gateway, Attempt, float], Result]
 """Puts one attempt on the wire: (gateway, attempt, seconds it may take)."""
 
 
@@ -132,14 +147,16 @@ def new_payment(deps: Deps, merchant_id: str, request: PaymentRequest, environme
     )
 
 
+def check_notice_urls(deps: Deps, request: PaymentRequest, where: str = "") -> None:
+    """Raises InvalidRequest for a URL that may not be called. where: prefix of the field's name in the error."""
+    for url in request.notice_urls:
+        if reason := deps.sender.refuse_url(url):
+            raise InvalidRequest(f"{where}notice_url", f"{where}notice_url: {reason}")
+
+
 def new_imp_uid(deps: Deps) -> str:
     """V1's form: imp_ and 12 digits."""
     return f"imp_{deps.rng.randrange(10**12):012d}"
-
-
-def _order_id(imp_uid: str, number: int) -> str:
-    """The gateway's name for one attempt: letters and digits, as every gateway takes them."""
-    return f"{imp_uid.replace('_', '')}a{number}"
 
 
 def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
@@ -169,7 +186,7 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
             return _finish(deps, charge.routing, payment, order, result, took_ms)
 
 
-def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
+def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> Result:
     try:
         return charge.send(gateway, attempt, timeout)
     except Exception as error:  # a bug in an adapter must not turn a sent charge into "failed"
@@ -183,7 +200,7 @@ def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decisi
     now = deps.clock.now()
     attempt = Attempt(
         number=number,
-        order_id=_order_id(payment.imp_uid, number),
+        order_id=order_id(payment.imp_uid, number),
         channel_key=chosen.channel_key,
         pg_provider=chosen.pg_provider,
         pg_id=chosen.pg_id,
@@ -216,13 +233,11 @@ def _claim(deps: Deps, payment: Payment, order: Order | None) -> tuple[Payment, 
 
 def _renamed(deps: Deps, payment: Payment) -> Payment:
     imp_uid = new_imp_uid(deps)
-    first = replace(payment.attempt, order_id=_order_id(imp_uid, 1))
+    first = replace(payment.attempt, order_id=order_id(imp_uid, 1))
     return replace(payment, imp_uid=imp_uid, attempts=(first,))
 
 
-def _next_decision(
-    deps: Deps, charge: Charge, payment: Payment, result: ChargeResult, ends_at: float
-) -> Decision | None:
+def _next_decision(deps: Deps, charge: Charge, payment: Payment, result: Result, ends_at: float) -> Decision | None:
     """The channel to try next, or None if this was the last try."""
     if not _may_fail_over(charge.plan.failover, result) or ends_at - deps.clock.monotonic() < MIN_ATTEMPT_SECONDS:
         return None
@@ -233,7 +248,7 @@ def _next_decision(
         return None
 
 
-def _may_fail_over(failover: Failover, result: ChargeResult) -> bool:
+def _may_fail_over(failover: Failover, result: Result) -> bool:
     if failover is Failover.OFF:
         return False
     if isinstance(result, NotSent):
@@ -241,26 +256,26 @@ def _may_fail_over(failover: Failover, result: ChargeResult) -> bool:
     return failover is Failover.DECLINED and isinstance(result, Declined) and result.reason.elsewhere
 
 
-def _apply(deps: Deps, payment: Payment, result: ChargeResult, took_ms: int) -> Payment:
+def _apply(deps: Deps, payment: Payment, result: Result, took_ms: int) -> Payment:
     now = deps.clock.now()
     match result:
         case Approved() if result.amount == payment.request.amount:
             return approve(payment, result, now, took_ms)
-        case Approved():
+        case AwaitingDeposit() if result.amount == payment.request.amount:
+            return deposits.opened(deps, payment, result, took_ms)
+        case Approved() | AwaitingDeposit():
             text = f"approved {result.amount.amount} {result.amount.currency}, another amount than asked for"
-            return settling.suspended(deps, payment, Unknown(text), took_ms)
+            return suspended(deps, payment, Unknown(text), took_ms)
         case Declined():
             return decline(payment, result, now, took_ms)
         case NotSent():
             text = "결제 요청이 PG사에 전달되지 않았습니다. (the gateway could not be reached)"
             return fail_unsent(payment, text, now, took_ms, detail=result.detail)
         case Unknown():
-            return settling.suspended(deps, payment, result, took_ms)
+            return suspended(deps, payment, result, took_ms)
 
 
-def _finish(
-    deps: Deps, routing: Routing, payment: Payment, order: Order, result: ChargeResult, took_ms: int
-) -> Payment:
+def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result: Result, took_ms: int) -> Payment:
     final = _apply(deps, payment, result, took_ms)
     try:
         return record(deps, routing, final, order)
@@ -273,7 +288,7 @@ def _finish(
         return _overtaken(deps, routing, payment, result, took_ms)
 
 
-def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: ChargeResult, took_ms: int) -> Payment:
+def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, took_ms: int) -> Payment:
     """Settlement was faster, which a living claim does not allow: its lease is longer than its budget."""
     stored, order = deps.store.load(
         Ref(Payment, (payment.merchant_id, payment.imp_uid)),
@@ -281,7 +296,7 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: ChargeRes
     )
     if stored is None or order is None:
         raise TryAgain("결제 결과를 확인하고 있습니다. 잠시 후 조회해 주세요. (being confirmed)")
-    if stored.state in (State.CLAIMED, State.UNKNOWN):
+    if stored.is_unsettled:
         # A further attempt may have been stored though its write seemed to fail. It was not sent: it did not happen.
         stored = replace(stored, attempts=payment.attempts)
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)

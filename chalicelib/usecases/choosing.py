@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.domain.channels import Channel, Environment
-from chalicelib.domain.charging import Card, Operation, PaymentRequest
+from chalicelib.domain.charging import Card, Operation, PaymentRequest, VirtualAccountRequest
 from chalicelib.domain.errors import NotFound, Refused
 from chalicelib.domain.groups import ChannelGroup, Failover, GroupEntry
 from chalicelib.domain.keys import BillingKey
@@ -91,12 +91,32 @@ def plan_for_card(
     gateways: Gateways, routing: Routing, target: Target, request: PaymentRequest, card: Card, now: datetime
 ) -> Plan:
     """Choices for a one-time charge with card data."""
-    found = resolve(routing, target)
 
     def objections(channel: Channel) -> tuple[str, ...]:
         spec = gateways.spec(channel.pg_provider)
         return spec.objections(Operation.CHARGE_CARD, request) + spec.card_objections(card)
 
+    return _plan(routing, target, objections, now)
+
+
+def plan_for_virtual_account(
+    gateways: Gateways,
+    routing: Routing,
+    target: Target,
+    request: PaymentRequest,
+    account: VirtualAccountRequest,
+    now: datetime,
+) -> Plan:
+    """Choices for issuing a virtual account."""
+
+    def objections(channel: Channel) -> tuple[str, ...]:
+        return gateways.spec(channel.pg_provider).account_objections(request, account, now)
+
+    return _plan(routing, target, objections, now)
+
+
+def _plan(routing: Routing, target: Target, objections: Objections, now: datetime) -> Plan:
+    found = resolve(routing, target)
     if found.group is None:
         return _direct(routing, found, objections)
     return _from_group(routing, found.group, found.pin, objections, now, zero_allowed=False)

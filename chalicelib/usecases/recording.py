@@ -16,16 +16,14 @@ ENQUEUE_MARGIN = timedelta(minutes=2)
 """The sweep may be a minute old and the index may trail: what falls into this gap is handed over at once."""
 
 
-def record(
-    deps: Deps, routing: Routing, payment: Payment, order: Order | None, *, tell_failure: bool = False
-) -> Payment:
+def record(deps: Deps, routing: Routing, payment: Payment, order: Order | None, *, tell_end: bool = False) -> Payment:
     """Store a payment's new state, with its order if that changes, and the notices it calls for.
 
-    order: as loaded; needed when the payment has failed or is a reserved one. tell_failure: the merchant was told
-    `ready` before, so that a failure has to be reported too. Raises Conflict, StoreUnavailable.
+    order: as loaded; needed when the payment has ended or is a reserved one. tell_end: the merchant was told `ready`
+    before, so that a failure or a revoke has to be reported too. Raises Conflict, StoreUnavailable.
     """
     notices = []
-    if payment.state is State.PAID or (payment.state is State.FAILED and (payment.scheduled or tell_failure)):
+    if payment.state in (State.PAID, State.WAITING) or (not payment.is_open and (payment.scheduled or tell_end)):
         notices = notices_for(deps, routing, payment, payment.v1_status)
     return store_payment(deps, payment, order, notices)
 
@@ -43,7 +41,7 @@ def store_payment(deps: Deps, payment: Payment, order: Order | None, notices: li
 def _order_after(order: Order, payment: Payment) -> Order:
     if order.imp_uids[-1:] != (payment.imp_uid,):
         return order  # another payment holds it by now
-    if payment.state is State.FAILED:
+    if not payment.is_open:
         order = order.release()
     if payment.scheduled and order.schedule and payment.state in (State.PAID, State.FAILED):
         order = replace(order, schedule=_schedule_after(order.schedule, payment))
@@ -64,7 +62,12 @@ def _schedule_after(schedule: Schedule, payment: Payment) -> Schedule:
 def notices_for(
     deps: Deps, routing: Routing, payment: Payment, status: str, cancellation_id: str | None = None
 ) -> list[Notice]:
-    """One notice per receiver: the payment's own notice_url, else the merchant's setting for its environment."""
+    """One notice per receiver: the payment's own notice_url, else the merchant's setting for its environment.
+
+    None for a test charge: what it found out is the answer to the booking that asked for it.
+    """
+    if payment.to_be_voided:
+        return []
     default = routing.webhooks.url(payment.environment)
     urls = payment.request.notice_urls or ((default,) if default else ())
     now = deps.clock.now()

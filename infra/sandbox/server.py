@@ -3,12 +3,17 @@
 Each simulator listens on 127.0.0.1 with a port of its own and speaks its gateway's wire protocol; beside it:
 
     GET    /_sandbox/transactions   every authorisation, with its cancels
+    GET    /_sandbox/receipts       every cash receipt, cancelled ones too
+    POST   /_sandbox/deposits       {"order_id", "amount", "reverse": false}: somebody pays into a virtual account, or
+                                    the bank takes the deposit back. No amount: what is asked for
+    POST   /_sandbox/notices        {"url": "..." | null}: where the gateway's deposit notices go; GET: what was sent
     POST   /_sandbox/faults         {"operation", "fault", "times": 1, "seconds": 0, "code": "..."}
     GET    /_sandbox/faults         what is still to come
     DELETE /_sandbox/faults         forget them; connections that hang are dropped
     POST   /_sandbox/clock          {"now": unix seconds | null} and/or {"advance": seconds}; GET reads it
 
-Operations: charge, issue, cancel, find, delete, or * for any. Faults hit the next `times` calls of the operation:
+Operations: charge, issue (a billing key), account (issue a virtual one), cancel (revoke it, too), find, delete, receipt
+(to issue or to cancel one), or * for any. Faults hit the next `times` calls of the operation:
 
     reply_lost     carried out, then the connection drops
     timeout        not carried out; the connection hangs for `seconds` (60), then drops
@@ -17,7 +22,7 @@ Operations: charge, issue, cancel, find, delete, or * for any. Faults hit the ne
     http_500       not carried out
     garbage        carried out; the answer is 200 and bytes that are no text
     decline        not carried out; the answer is `code`, or the gateway's usual refusal
-    wrong_amount   (charge) one unit too much is taken, and the answer and the books say so
+    wrong_amount   (charge, account) one unit too much is taken, and the answer and the books say so
     refuse         nobody listens for `seconds` (2): connections are refused, whatever they are for, this control
                    API included. It begins at once, since a refused connection never tells what it was for
 
@@ -27,6 +32,10 @@ Cards, besides the gateways' own published test numbers. Any other number of 14 
     4000-0000-0000-0002  ok         declined    lost or stolen
     4000-0000-0000-0009  ok         declined    no funds
     4000-0000-0000-0069  declined   declined    expired
+
+A transaction's `state` is captured, partially_cancelled, cancelled or declined; of a virtual account that nothing was
+paid into, and that so holds no money, waiting, expired or revoked. A notice that is not answered with 2xx is sent
+again, four times, with pauses that grow.
 
 An issuer checks the expiry when a key is issued, and the rest when money is asked for. Card numbers are never
 written anywhere: the books keep a masked number and what the card will answer.
@@ -40,6 +49,8 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -58,12 +69,14 @@ KST = timezone(timedelta(hours=9))
 STOLEN, NO_FUNDS, EXPIRED = "stolen", "no_funds", "expired"
 SPECIAL_CARDS = {"4000000000000002": STOLEN, "4000000000000009": NO_FUNDS, "4000000000000069": EXPIRED}
 
-OPERATIONS = ("charge", "issue", "cancel", "find", "delete")
+OPERATIONS = ("charge", "issue", "account", "cancel", "find", "delete", "receipt")
 FAULTS = (
     "reply_lost", "timeout", "refuse", "http_500", "garbage", "decline", "slow", "late_approval", "wrong_amount",
 )  # fmt: skip
 
 MAX_BODY = 1 << 20
+NOTICE_PAUSES = (1, 4, 16, 64)
+"""Seconds between the tries of a deposit notice. Real gateways begin with a minute."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------
@@ -131,7 +144,10 @@ class Cancel:
 
 @dataclass(slots=True)
 class Charge:
-    """One authorisation. declined_by: the code it was refused with, None if it was approved."""
+    """One authorisation. declined_by: the code it was refused with, None if it was approved.
+
+    unpaid: waiting, expired or revoked, for a virtual account that nothing was paid into; None: money was taken.
+    """
 
     account: str
     order_id: str
@@ -141,17 +157,20 @@ class Charge:
     time: float
     card: str
     declined_by: str | None = None
+    unpaid: str | None = None
     cancels: list[Cancel] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def balance(self) -> int:
-        return 0 if self.declined_by else self.amount - sum(cancel.amount for cancel in self.cancels)
+        return 0 if self.declined_by or self.unpaid else self.amount - sum(cancel.amount for cancel in self.cancels)
 
     @property
     def state(self) -> str:
         if self.declined_by:
             return "declined"
+        if self.unpaid:
+            return self.unpaid
         if not self.cancels:
             return "captured"
         return "partially_cancelled" if self.balance else "cancelled"
@@ -169,12 +188,30 @@ class Key:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Receipt:
+    """A cash receipt. holder: the end of the identifier, the rest is kept nowhere."""
+
+    account: str
+    order_id: str
+    receipt_tid: str
+    type: str
+    holder: str
+    amount: int
+    tax_free: int
+    vat: int | None
+    time: float
+    cancelled_at: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
 class Books:
     """Everything a simulator remembers. Its callers hold the simulator's lock."""
 
     def __init__(self) -> None:
         self.charges: list[Charge] = []
         self.keys: dict[str, Key] = {}
+        self.receipts: list[Receipt] = []
         self.answers: dict[str, dict[str, Any]] = {}
         self._used_ids: dict[str, bool] = {}
         self._by_order: dict[tuple[str, str], list[Charge]] = {}
@@ -189,6 +226,10 @@ class Books:
         """The approved charge of that order, or else the last declined one."""
         found = self._by_order.get((account, order_id), [])
         return next((c for c in found if not c.declined_by), found[-1] if found else None)
+
+    def any_of(self, order_id: str) -> Charge | None:
+        """Whoever's it is: for those who pay, not for those who ask."""
+        return next((charge for charge in reversed(self.charges) if charge.order_id == order_id), None)
 
     def by_tid(self, account: str, pg_tid: str) -> Charge | None:
         return self._by_tid.get((account, pg_tid))
@@ -217,10 +258,14 @@ class Books:
             for charge in self.charges
         ]
 
+    def receipt(self, account: str, receipt_tid: str) -> Receipt | None:
+        return next((r for r in self.receipts if (r.account, r.receipt_tid) == (account, receipt_tid)), None)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "charges": [asdict(charge) for charge in self.charges],
             "keys": [asdict(key) for key in self.keys.values()],
+            "receipts": [asdict(receipt) for receipt in self.receipts],
             "answers": self.answers,
             "used_ids": list(self._used_ids),
         }
@@ -231,6 +276,7 @@ class Books:
         for charge in value["charges"]:
             books.add(Charge(**{**charge, "cancels": [Cancel(**cancel) for cancel in charge["cancels"]]}))
         books.keys = {key["key"]: Key(**key) for key in value["keys"]}
+        books.receipts = [Receipt(**receipt) for receipt in value["receipts"]]
         books.answers = value["answers"]
         books._used_ids = dict.fromkeys(value["used_ids"], True)
         return books
@@ -347,8 +393,8 @@ def read_fault(value: object) -> Fault:
         raise BadControl("operation", f"one of {', '.join(OPERATIONS)}, *")
     if value.get("fault") not in FAULTS:
         raise BadControl("fault", f"one of {', '.join(FAULTS)}")
-    if value["fault"] == "wrong_amount" and value["operation"] not in ("charge", "*"):
-        raise BadControl("operation", "wrong_amount is a fault of charge")
+    if value["fault"] == "wrong_amount" and value["operation"] not in ("charge", "account", "*"):
+        raise BadControl("operation", "wrong_amount is a fault of charge and account")
     times, code = value.get("times", 1), value.get("code")
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= 1_000_000:
         raise BadControl("times", "a whole number from 1")
@@ -361,6 +407,64 @@ def read_seconds(value: object, field_name: str = "seconds", minimum: float = 0,
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         raise BadControl(field_name, f"a number from {minimum:g} to {maximum:g}")
     return float(value)
+
+
+def read_deposit(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) - {"order_id", "amount", "reverse"}:
+        raise BadControl("body", 'an object with "order_id" and perhaps "amount", "reverse" is needed')
+    amount, reverse = value.get("amount"), value.get("reverse", False)
+    if not isinstance(value.get("order_id"), str):
+        raise BadControl("order_id", "the gateway's order id, as in the transactions")
+    if amount is not None and (isinstance(amount, bool) or not isinstance(amount, int) or amount < 1):
+        raise BadControl("amount", "a whole number from 1")
+    if not isinstance(reverse, bool):
+        raise BadControl("reverse", "true or false")
+    return {"order_id": value["order_id"], "amount": amount, "reverse": reverse}
+
+
+def read_notice_url(value: object) -> str | None:
+    url = value.get("url") if isinstance(value, dict) and set(value) == {"url"} else ""
+    if url is None or (isinstance(url, str) and url.startswith(("http://", "https://"))):
+        return url
+    raise BadControl("url", "an http URL, or null")
+
+
+# --- notices ----------------------------------------------------------------------------------------------------
+
+
+class Notices:
+    """Tells the merchant's server about deposits, as gateways do: again and again until it answers 2xx."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self.url: str | None = None
+        self.sent: list[dict[str, Any]] = []
+        self._stopped = stopped
+
+    def send(self, notice: dict[str, Any]) -> None:
+        if self.url:
+            threading.Thread(target=self._deliver, args=(self.url, notice), daemon=True).start()
+
+    def _deliver(self, url: str, notice: dict[str, Any]) -> None:
+        for pause in (0, *NOTICE_PAUSES):
+            if self._stopped.wait(pause):
+                return
+            status = self._post(url, json.dumps(notice).encode())
+            self.sent.append({"url": url, "body": notice, "status": status})
+            if status and 200 <= status < 300:
+                return
+
+    def _post(self, url: str, body: bytes) -> int | None:
+        """The answer's status; None if there was none."""
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with direct.open(request, timeout=10) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return None
 
 
 # --- simulators -------------------------------------------------------------------------------------------------
@@ -391,6 +495,11 @@ class Simulator(ABC):
     def usual_refusal(self, operation: str) -> str:
         """The code that the fault `decline` answers when it names none."""
 
+    def refresh(self, charge: Charge) -> None:
+        """Let the time that has passed take effect. details["due"]: until when a virtual account can be paid into."""
+        if charge.unpaid == "waiting" and charge.details["due"] <= self.clock.now():
+            charge.unpaid = "expired"
+
     def operation(self, request: Request) -> str | None:
         return next((route[2] for route in self.routes if _matches(route, request)), None)
 
@@ -415,6 +524,22 @@ class Simulator(ABC):
                 answer: Answer = getattr(self, route[3])(account, request, *map(unquote, match.groups()))
                 return answer
         return json_answer(404, {"code": "NOT_FOUND", "message": "no such path"})
+
+
+class VirtualAccounts(ABC):
+    """What a simulator can do besides, if its gateway issues virtual accounts."""
+
+    @abstractmethod
+    def deposit(self, charge: Charge) -> None:
+        """Exactly the amount is paid in."""
+
+    @abstractmethod
+    def reverse(self, charge: Charge) -> None:
+        """The bank takes a deposit back."""
+
+    @abstractmethod
+    def notice(self, charge: Charge) -> dict[str, Any]:
+        """What the gateway tells the merchant's server about it."""
 
 
 def _matches(route: tuple[str, str, str, str], request: Request) -> re.Match[str] | None:
@@ -498,6 +623,7 @@ class Sandbox:
         self.clock = simulator.clock
         self.faults = Faults()
         self._stopped = threading.Event()
+        self.notices = Notices(self._stopped)
         self._file = data / f"{simulator.provider}.json" if data else None
         self._load()
         self._handler = type("Handler", (_Handler,), {"sandbox": self})
@@ -517,7 +643,33 @@ class Sandbox:
 
     def transactions(self) -> list[dict[str, Any]]:
         with self.simulator.lock:
+            for charge in self.simulator.books.charges:
+                self.simulator.refresh(charge)
             return self.simulator.books.view()
+
+    def deposit(self, order_id: str, amount: int | None = None, *, reverse: bool = False) -> dict[str, Any]:
+        """Pay into a virtual account, or let the bank take the deposit back. Returns the notice that is sent for it."""
+        simulator = self.simulator
+        if not isinstance(simulator, VirtualAccounts):
+            raise BadControl("order_id", f"{simulator.provider} issues no virtual accounts")
+        with simulator.lock:
+            simulator.changed = True
+            charge = simulator.books.any_of(order_id)
+            if charge is None or "due" not in charge.details:
+                raise BadControl("order_id", "no virtual account of that order")
+            simulator.refresh(charge)
+            if charge.state != ("captured" if reverse else "waiting"):
+                raise BadControl("order_id", f"the account is {charge.state}")
+            if amount not in (None, charge.amount):
+                raise BadControl("amount", f"the bank takes {charge.amount}, and nothing else")
+            (simulator.reverse if reverse else simulator.deposit)(charge)
+            notice = simulator.notice(charge)
+        self.notices.send(notice)
+        return notice
+
+    def receipts(self) -> list[dict[str, Any]]:
+        with self.simulator.lock:
+            return [asdict(receipt) for receipt in self.simulator.books.receipts]
 
     def clear_faults(self) -> None:
         self.faults.clear()
@@ -581,6 +733,15 @@ class Sandbox:
         match request.method, request.path:
             case "GET", "/_sandbox/transactions":
                 return json_answer(200, self.transactions())
+            case "GET", "/_sandbox/receipts":
+                return json_answer(200, self.receipts())
+            case "POST", "/_sandbox/deposits":
+                return json_answer(201, self.deposit(**read_deposit(request.json())))
+            case "GET", "/_sandbox/notices":
+                return json_answer(200, self.notices.sent)
+            case "POST", "/_sandbox/notices":
+                self.notices.url = read_notice_url(request.json())
+                return json_answer(200, {"url": self.notices.url})
             case "GET", "/_sandbox/faults":
                 return json_answer(200, self.faults.view())
             case "POST", "/_sandbox/faults":

@@ -1,26 +1,34 @@
-"""Toss Payments, core API v1: key-in, billing by card data, query, cancel.
+"""Toss Payments, core API v1: key-in, billing by card data, virtual accounts, query, cancel, cash receipts.
 
 Source: Toss core API reference and error codes; behaviour measured with test keys where the reference is silent
 (balance 0 after partial cancels stays PARTIAL_CANCELED; the header TossPayments-Test-Code; idempotent replays).
-Our own reading: a declined order can be found as ABORTED, and may be tried again under the same order id.
+Our own reading: a declined order can be found as ABORTED, and may be tried again under the same order id; the code
+that answers a second cancel of a cash receipt. That two receipts may bear one order id is reported by others.
+Also our own reading: a virtual account that is due is shown as EXPIRED with `expired` set, one that was revoked before
+a deposit as CANCELED without `approvedAt`; which code answers what is wrong with a refund account.
 """
 
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar
 
 from infra.sandbox.server import (
     EXPIRED,
+    KST,
     NO_FUNDS,
     STOLEN,
     Answer,
     Cancel,
     Charge,
     Key,
+    Receipt,
     Refusal,
     Request,
+    VirtualAccounts,
     card_outcome,
     json_answer,
     masked,
@@ -37,6 +45,12 @@ ACCOUNTS = {TEST_CREDENTIALS["secret_key"]: "sandbox1", OTHER_CREDENTIALS["secre
 
 PUBLISHED_CARD = "9410001234567890"
 IDEMPOTENCY_DAYS = 15
+BANKS = (
+    "02", "03", "06", "07", "11", "12", "20", "23", "27", "31", "32", "34", "35", "37", "39", "45", "48", "50", "54",
+    "60", "64", "71", "81", "88", "89", "90", "92",
+)  # fmt: skip
+UNPAID = {"waiting": "WAITING_FOR_DEPOSIT", "expired": "EXPIRED", "revoked": "CANCELED"}
+RECEIPT_TYPES = ("소득공제", "지출증빙")
 
 WILL_ANSWER = {
     STOLEN: "INVALID_CARD_LOST_OR_STOLEN",
@@ -51,8 +65,9 @@ STATUSES = {
         "REJECT_ACCOUNT_PAYMENT", "EXCEED_MAX_AUTH_COUNT", "EXCEED_MAX_ONE_DAY_AMOUNT", "FDS_ERROR",
         "NOT_CANCELABLE_AMOUNT", "NOT_CANCELABLE_PAYMENT", "FORBIDDEN_CONSECUTIVE_REQUEST", "NOT_AVAILABLE_BANK",
         "NOT_ALLOWED_PARTIAL_REFUND", "INVALID_PASSWORD", "EXCEED_MAX_REFUND_AMOUNT", "EXCEED_MAX_REFUND_DUE",
+        "NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT",
     ),
-    404: ("NOT_FOUND_PAYMENT", "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_BILLING", "NOT_FOUND_MERCHANT"),
+    404: ("NOT_FOUND", "NOT_FOUND_PAYMENT", "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_BILLING", "NOT_FOUND_MERCHANT"),
     409: ("IDEMPOTENT_REQUEST_PROCESSING",),
     500: (
         "FAILED_INTERNAL_SYSTEM_PROCESSING", "FAILED_PAYMENT_INTERNAL_SYSTEM_PROCESSING", "UNKNOWN_PAYMENT_ERROR",
@@ -76,13 +91,17 @@ MESSAGES = {
 }
 
 
-class Simulator(Base):
+class Simulator(Base, VirtualAccounts):
     provider: ClassVar[str] = "tosspayments"
     routes: ClassVar = (
         ("POST", r"/v1/payments/key-in", "charge", "key_in"),
         ("POST", r"/v1/billing/authorizations/card", "issue", "issue"),
         ("POST", r"/v1/billing/([^/]+)", "charge", "charge_key"),
         ("DELETE", r"/v1/billing/([^/]+)", "delete", "delete_key"),
+        ("POST", r"/v1/virtual-accounts", "account", "issue_account"),
+        ("POST", r"/v1/cash-receipts", "receipt", "issue_receipt"),
+        ("GET", r"/v1/cash-receipts", "find", "list_receipts"),
+        ("POST", r"/v1/cash-receipts/([^/]+)/cancel", "receipt", "cancel_receipt"),
         ("GET", r"/v1/payments/orders/([^/]+)", "find", "find_order"),
         ("GET", r"/v1/payments/([^/]+)", "find", "find_payment"),
         ("POST", r"/v1/payments/([^/]+)/cancel", "cancel", "cancel"),
@@ -110,8 +129,9 @@ class Simulator(Base):
 
     def usual_refusal(self, operation: str) -> str:
         return {
-            "charge": "REJECT_CARD_COMPANY", "issue": "INVALID_CARD_NUMBER", "cancel": "NOT_CANCELABLE_PAYMENT",
-            "find": "NOT_FOUND_PAYMENT", "delete": "INVALID_BILL_KEY_REQUEST",
+            "charge": "REJECT_CARD_COMPANY", "issue": "INVALID_CARD_NUMBER", "account": "INVALID_BANK",
+            "cancel": "NOT_CANCELABLE_PAYMENT",
+            "find": "NOT_FOUND_PAYMENT", "delete": "INVALID_BILL_KEY_REQUEST", "receipt": "INVALID_CASH_RECEIPT_INFO",
         }[operation]  # fmt: skip
 
     def serve(self, request: Request, wait: Callable[[], None]) -> Answer:
@@ -194,12 +214,141 @@ class Simulator(Base):
         charge = self.books.by_tid(account, payment_key)
         if charge is None or charge.declined_by:
             raise Refusal("NOT_FOUND_PAYMENT")
+        self.refresh(charge)
+        if charge.unpaid:
+            return self._revoke(charge, request, body)
+        if "number" in charge.details:
+            _check_refund_account(body.get("refundReceiveAccount"))
         amount = body.get("cancelAmount", charge.balance)
         _check_cancel(charge, amount, body.get("refundableAmount"))
         # Toss does not know our name of the cancel except as the idempotency key.
         name = request.headers.get("idempotency-key", "")
         charge.cancels.append(Cancel(name, new_id("tx_", 24), amount, self.clock.now(), reason))
         return self._found(charge)
+
+    def _revoke(self, charge: Charge, request: Request, body: dict[str, Any]) -> Answer:
+        if charge.unpaid != "waiting":
+            raise Refusal("ALREADY_CANCELED_PAYMENT" if charge.unpaid == "revoked" else "NOT_CANCELABLE_PAYMENT")
+        if body.get("cancelAmount", charge.amount) != charge.amount:
+            raise Refusal("NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT")
+        charge.unpaid = "revoked"
+        name = request.headers.get("idempotency-key", "")
+        charge.cancels.append(Cancel(name, new_id("tx_", 24), charge.amount, self.clock.now(), body["cancelReason"]))
+        return self._found(charge)
+
+    def issue_account(self, account: str, request: Request) -> Answer:
+        body = _body(request)
+        self._check_order(account, body)
+        name, bank, key = body.get("customerName"), body.get("bank"), body.get("accountKey")
+        if not isinstance(name, str) or not 1 <= len(name) <= 100:
+            raise Refusal("INVALID_REQUEST", "customerName은 필수 값입니다.")
+        if bank not in BANKS:
+            raise Refusal("INVALID_BANK")
+        if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= 13):
+            raise Refusal("INVALID_REQUEST", "accountKey의 형식이 올바르지 않습니다.")
+        fixed = f"{int(hashlib.sha256(f'{account} {bank} {key}'.encode()).hexdigest(), 16) % 10**14:014d}"
+        charge = Charge(
+            account=account,
+            order_id=body["orderId"],
+            pg_tid=new_id("tviva", 40),
+            amount=body["amount"] + request.surplus,
+            currency="KRW",
+            time=self.clock.now(),
+            card="",
+            unpaid="waiting",
+            details={"type": "NORMAL", "orderName": body["orderName"], "at": self._time(), "tx": new_id("tx_", 24),
+                     "taxFreeAmount": body.get("taxFreeAmount", 0), "bank": bank, "customer": name,
+                     "due": self._due(body), "fixed": key is not None, "secret": new_id("ps_", 30),
+                     "number": fixed if key else f"{secrets.randbelow(10**14):014d}"},
+        )  # fmt: skip
+        self.books.add(charge)
+        return self._found(charge)
+
+    def _due(self, body: dict[str, Any]) -> float:
+        """A week ahead, if the caller does not say."""
+        text = body.get("dueDate")
+        if text is None:
+            return self.clock.now() + 7 * 86_400
+        try:
+            due = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=KST).timestamp()
+        except (TypeError, ValueError):
+            raise Refusal("INVALID_DATE") from None
+        if due <= self.clock.now():
+            raise Refusal("INVALID_DATE")
+        if due > self.clock.now() + 90 * 86_400:
+            raise Refusal("EXCEED_MAX_DUE_DATE")
+        return due
+
+    def deposit(self, charge: Charge) -> None:
+        charge.unpaid = None
+        charge.details |= {"paid_at": self._time(), "tx": new_id("tx_", 24)}
+
+    def reverse(self, charge: Charge) -> None:
+        charge.unpaid = "waiting"
+        charge.details["paid_at"] = None
+
+    def notice(self, charge: Charge) -> dict[str, Any]:
+        return {
+            "createdAt": f"{seoul(self.clock.now()):%Y-%m-%dT%H:%M:%S.000000}",
+            "secret": charge.details["secret"],
+            "status": self._payment(charge)["status"],
+            "transactionKey": charge.details["tx"],
+            "orderId": charge.order_id,
+        }
+
+    def issue_receipt(self, account: str, request: Request) -> Answer:
+        """Nothing compares order ids here: only the idempotency key keeps a second receipt away."""
+        body = _body(request)
+        order_id, name, identity = (body.get(n) for n in ("orderId", "orderName", "customerIdentityNumber"))
+        amount, tax_free = body.get("amount"), body.get("taxFreeAmount", 0)
+        if not isinstance(order_id, str) or not re.fullmatch(r"[A-Za-z0-9\-_.]{6,64}", order_id):
+            raise Refusal("INVALID_ORDER_ID")
+        if not isinstance(name, str) or not 1 <= len(name) <= 100:
+            raise Refusal("INVALID_ORDER_NAME")
+        if not isinstance(identity, str) or not re.fullmatch(r"[0-9]{1,30}", identity):
+            raise Refusal("INVALID_CASH_RECEIPT_INFO")
+        if body.get("type") not in RECEIPT_TYPES:
+            raise Refusal("INVALID_REQUEST")
+        if type(amount) is not int or type(tax_free) is not int or amount < 1 or not 0 <= tax_free <= amount:
+            raise Refusal("BELOW_ZERO_AMOUNT")
+        receipt = Receipt(
+            account=account,
+            order_id=order_id,
+            receipt_tid=new_id("rcpt_", 40),
+            type=body["type"],
+            holder=identity[-4:],
+            amount=amount + request.surplus,
+            tax_free=tax_free,
+            vat=None,
+            time=self.clock.now(),
+            details={"orderName": name, "issueNumber": f"{len(self.books.receipts) + 1:09d}"},
+        )
+        self.books.receipts.append(receipt)
+        return json_answer(200, _receipt_object(receipt, "CONFIRM"))
+
+    def cancel_receipt(self, account: str, request: Request, receipt_key: str) -> Answer:
+        _body(request)
+        receipt = self.books.receipt(account, receipt_key)
+        if receipt is None:
+            raise Refusal("NOT_FOUND")
+        if receipt.cancelled_at is not None:
+            raise Refusal("ALREADY_CANCELED_CASH_RECEIPT")
+        receipt.cancelled_at = self.clock.now()
+        return json_answer(200, _receipt_object(receipt, "CANCEL"))
+
+    def list_receipts(self, account: str, request: Request) -> Answer:
+        """The day's issues and cancels, in the order in which they were asked for; cursor: how many were seen."""
+        day = request.query.get("requestDate", "")
+        start, limit = int(request.query.get("cursor", "0")), int(request.query.get("limit", "100"))
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) or not 1 <= limit <= 10_000:
+            raise Refusal("INVALID_REQUEST")
+        mine = [receipt for receipt in self.books.receipts if receipt.account == account]
+        events = [(r.time, "CONFIRM", r) for r in mine]
+        events += [(r.cancelled_at, "CANCEL", r) for r in mine if r.cancelled_at is not None]
+        today = sorted((e for e in events if f"{seoul(e[0]):%Y-%m-%d}" == day), key=lambda event: event[0])
+        rows = [_receipt_object(receipt, kind) for _, kind, receipt in today[start : start + limit]]
+        last = start + len(rows)
+        return json_answer(200, {"hasNext": last < len(today), "lastCursor": last, "data": rows})
 
     def _authorise(
         self,
@@ -278,6 +427,7 @@ class Simulator(Base):
     def _found(self, charge: Charge | None) -> Answer:
         if charge is None:
             raise Refusal("NOT_FOUND_PAYMENT")
+        self.refresh(charge)
         return json_answer(200, self._payment(charge))
 
     def _payment(self, charge: Charge) -> dict[str, Any]:
@@ -300,7 +450,9 @@ class Simulator(Base):
             "currency": "KRW",
             "requestedAt": details["at"],
             "approvedAt": None if charge.declined_by else details["at"],
-            "card": _card_object(charge.card, details["issuer"], details),
+            "card": None if "number" in details else _card_object(charge.card, details["issuer"], details),
+            "virtualAccount": None,
+            "secret": None,
             "receipt": {"url": f"https://dashboard.tosspayments.com/receipt/{charge.pg_tid}"},
             "cancels": None,
             "failure": None,
@@ -310,6 +462,8 @@ class Simulator(Base):
             payment["failure"] = {"code": code, "message": MESSAGES.get(code, "결제에 실패했습니다.")}
         if charge.cancels:
             payment["cancels"] = _cancel_objects(charge)
+        if "number" in details:
+            payment |= _account_objects(charge)
         return payment
 
     def _time(self) -> str:
@@ -344,6 +498,40 @@ def _check_cancel(charge: Charge, amount: object, expected_balance: object) -> N
         raise Refusal("NOT_CANCELABLE_AMOUNT")
 
 
+def _check_refund_account(value: object) -> None:
+    if not isinstance(value, dict):
+        raise Refusal("INVALID_REFUND_ACCOUNT_INFO")
+    bank, number, holder = (value.get(name) for name in ("bank", "accountNumber", "holderName"))
+    if bank not in BANKS:
+        raise Refusal("INVALID_BANK")
+    if not isinstance(number, str) or not re.fullmatch(r"[0-9]{6,20}", number):
+        raise Refusal("INVALID_REFUND_ACCOUNT_NUMBER")
+    if not isinstance(holder, str) or not 1 <= len(holder) <= 60:
+        raise Refusal("INVALID_REFUND_ACCOUNT_INFO")
+
+
+def _account_objects(charge: Charge) -> dict[str, Any]:
+    """What is different in a payment by virtual account."""
+    details = charge.details
+    account = {
+        "accountType": "고정" if details["fixed"] else "일반",
+        "accountNumber": details["number"],
+        "bankCode": details["bank"],
+        "customerName": details["customer"],
+        "depositorName": None if charge.unpaid else details["customer"],
+        "dueDate": _iso(details["due"]),
+        "refundStatus": "PENDING" if charge.cancels and not charge.unpaid else "NONE",
+        "expired": charge.unpaid == "expired",
+        "settlementStatus": "INCOMPLETED",
+        "refundReceiveAccount": None,
+    }
+    shown = {"method": "가상계좌", "virtualAccount": account, "secret": details["secret"]}
+    if not charge.unpaid:
+        return shown | {"approvedAt": details["paid_at"]}
+    left = 0 if charge.unpaid == "revoked" else charge.amount
+    return shown | {"approvedAt": None, "balanceAmount": left, "status": UNPAID[charge.unpaid]}
+
+
 def _issuer(number: str) -> str:
     return "21" if number == PUBLISHED_CARD else "51"
 
@@ -374,6 +562,28 @@ def _cancel_objects(charge: Charge) -> list[dict[str, Any]]:
             "cancelStatus": "DONE",
         })  # fmt: skip
     return found
+
+
+def _receipt_object(receipt: Receipt, kind: str) -> dict[str, Any]:
+    """A cancel has a key of its own, and the order id of the receipt."""
+    cancelled = kind == "CANCEL"
+    moment = receipt.cancelled_at if cancelled and receipt.cancelled_at is not None else receipt.time
+    return {
+        "receiptKey": f"c_{receipt.receipt_tid}" if cancelled else receipt.receipt_tid,
+        "orderId": receipt.order_id,
+        "orderName": receipt.details["orderName"],
+        "type": receipt.type,
+        "issueNumber": receipt.details["issueNumber"],
+        "issueStatus": "IN_PROGRESS",
+        "transactionType": kind,
+        "businessNumber": "",
+        "customerIdentityNumber": f"****{receipt.holder}",
+        "amount": receipt.amount,
+        "taxFreeAmount": receipt.tax_free,
+        "failure": None,
+        "requestedAt": _iso(moment),
+        "receiptUrl": f"https://dashboard.tosspayments.com/receipt/cash/{receipt.receipt_tid}",
+    }
 
 
 def _iso(moment: float) -> str:

@@ -582,7 +582,15 @@ def test_net_cancel_never_undoes_more_than_was_asked(bench):
 
 def test_what_the_specs_promise(bench):
     spec = bench.module.SPEC
-    assert spec.operations == frozenset(Operation)
+    assert spec.operations >= {
+        Operation.CHARGE_CARD,
+        Operation.ISSUE_BILLING_KEY,
+        Operation.CHARGE_BILLING_KEY,
+        Operation.DELETE_BILLING_KEY,
+        Operation.CANCEL,
+        Operation.PARTIAL_CANCEL,
+        Operation.FIND,
+    }
     assert spec.objections(Operation.CHARGE_CARD, bench.request()) == ()
     assert spec.objections(Operation.CHARGE_CARD, replace(bench.request(), amount=Money(1000, "USD")))
     assert spec.card_objections(CARD) == ()

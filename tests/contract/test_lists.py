@@ -24,7 +24,7 @@ from chalicelib.domain.payments import (
     finish_cancel,
 )
 from chalicelib.domain.routing import Decision
-from chalicelib.ports import Deleted, Listing, TooMany
+from chalicelib.ports import Deleted, Listing, StoreUnavailable, TooMany
 from chalicelib.storage import lists as listing
 from tests.contract.test_store import MOTO, REAL, opened, order, payment, ref
 
@@ -71,12 +71,21 @@ def made(n, state, at, **kwargs):
     return replace(payment(f"imp_{n:04d}"), **kwargs, **times)
 
 
-def test_a_charge_on_its_way_is_not_listed_and_one_in_doubt_is(store):
+def test_a_charge_on_its_way_is_not_listed_though_counted_and_one_in_doubt_is(store):
     (claimed,) = store.commit(payment())
-    assert page(store, *STATUSES, since=claimed.started_at - timedelta(days=1)) == Listing((), 0)
-    (doubtful,) = store.commit(replace(claimed, unknown_since=claimed.started_at))
     around = {"since": claimed.started_at - timedelta(days=1), "until": claimed.started_at + timedelta(days=1)}
-    assert page(store, "ready", **around) == Listing((doubtful,), 1)
+    assert page(store, *STATUSES, **around).items == ()
+    (doubtful,) = store.commit(replace(claimed, unknown_since=claimed.started_at))
+    assert page(store, *STATUSES, **around) == page(store, "ready", **around) == Listing((doubtful,), 1)
+
+
+def test_the_result_of_most_charges_moves_no_counter(table):
+    (claimed,) = table.commit(payment())
+    writes = []
+    table._client.meta.events.register("before-call.dynamodb", lambda model, **_: writes.append(model.name))
+    paid = replace(claimed, state=State.PAID, paid_at=claimed.updated_at)
+    table.commit(paid)
+    assert writes == ["PutItem"]
 
 
 def test_a_payment_is_in_the_list_of_its_status_and_in_no_other(store):
@@ -245,11 +254,34 @@ def test_a_counter_that_others_hold_is_left_for_another_and_never_keeps_money_un
     table._client = Contended(table._client, times=4)
     (stored,) = table.commit(paid)
     assert len(shards(table._client.writes)) > 1
-    assert stored.counted_as is None
+    assert stored.counted_as == claimed.counted_as
     assert table.load(ref(stored)) == stored
-    assert page(table, "paid").total == 0
     (caught_up,) = table.commit(replace(stored, receipt_url="https://x"))
     assert page(table, "paid") == Listing((caught_up,), 1)
+
+
+def test_what_is_deleted_is_never_left_in_the_count(table):
+    """Nothing is left of it that could make up for it later, and deleting waits for nobody's money."""
+    hour = (seconds(START) // 3600 * 3600, seconds(START) // 3600 * 3600 + 3600)
+
+    def total():
+        return table.page(Order, [(M, "schedules", "scheduled")], *hour, offset=0, limit=9).total
+
+    (stored,) = table.commit(order("o1", START))
+    client = table._client
+    table._client = Contended(client, times=5)
+    with pytest.raises(StoreUnavailable):
+        table.commit(Deleted(stored))
+    assert (table.load(ref(stored)), total()) == (stored, 1)
+    table._client = Contended(client, times=4)
+    table.commit(Deleted(stored))
+    assert (table.load(ref(stored)), total()) == (None, 0)
+
+
+@pytest.mark.parametrize("at", [0, 20_000 * 86_400, 20_000 * 86_400 + 5])
+def test_an_empty_stretch_has_an_empty_page(store, at):
+    lists = [(M, "schedules", state) for state in ScheduleState]
+    assert store.page(Order, lists, at, at, offset=0, limit=20) == Listing((), 0)
 
 
 def test_declines_are_listed_by_when_they_failed(store):

@@ -4,18 +4,22 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import urllib3
 
-from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Unknown
+from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Unknown, VirtualAccountRequest
 from chalicelib.domain.money import Money
-from infra.sandbox import PROVIDERS, run
+from infra.sandbox import PROVIDERS, run, server
 from infra.sandbox.server import NO_FUNDS, STOLEN
 from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock
+from tests.support.local_service import until
 
 
 @pytest.fixture
@@ -220,3 +224,104 @@ def test_expiry_follows_the_clock(bench):
     assert isinstance(bench.gateway.issue_billing_key(bench.issue_request(), short, TIMEOUT), KeyIssued)
     bench.sandbox.clock.set(1_900_000_000)
     assert not isinstance(bench.gateway.issue_billing_key(bench.issue_request(), short, TIMEOUT), KeyIssued)
+
+
+# --- virtual accounts ----------------------------------------------------------------------------------------------
+
+
+WITH_ACCOUNTS = [name for name in PROVIDERS if issubclass(server.module(name).Simulator, server.VirtualAccounts)]
+
+
+@pytest.fixture
+def account(bench):
+    """The order id of an account that waits."""
+    order_id = bench.order_id()
+    wanted = VirtualAccountRequest("088", bench.clock.now() + timedelta(days=1))
+    bench.gateway.issue_virtual_account(order_id, bench.request(), wanted, TIMEOUT)
+    return order_id
+
+
+@pytest.mark.parametrize("bench", WITH_ACCOUNTS, indirect=True)
+def test_an_account_holds_money_once_it_is_paid_into(bench, control, account):
+    def row():
+        return next(row for row in control("GET", "transactions")[1] if row["order_id"] == account)
+
+    assert (row()["state"], row()["balance"]) == ("waiting", 0)
+    assert control("POST", "deposits", {"order_id": account, "amount": 8901})[1]["field"] == "amount"
+    status, notice = control("POST", "deposits", {"order_id": account, "amount": 8900})
+    assert (status, notice["orderId"]) == (201, account)
+    assert (row()["state"], row()["balance"]) == ("captured", 8900)
+    assert control("POST", "deposits", {"order_id": account})[0] == 400
+    assert control("POST", "deposits", {"order_id": account, "reverse": True})[0] == 201
+    assert (row()["state"], row()["balance"]) == ("waiting", 0)
+    bench.clock.shift = timedelta(days=2)
+    assert (row()["state"], row()["balance"]) == ("expired", 0)
+    assert control("POST", "deposits", {"order_id": account})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("deposits", b"[]", "body"),
+        ("deposits", {"order_id": "x", "more": 1}, "body"),
+        ("deposits", {}, "order_id"),
+        ("deposits", {"order_id": "nothing-of-that-name"}, "order_id"),
+        ("deposits", {"order_id": "x", "amount": "8900"}, "amount"),
+        ("deposits", {"order_id": "x", "amount": 0}, "amount"),
+        ("deposits", {"order_id": "x", "reverse": 1}, "reverse"),
+        ("notices", {}, "url"),
+        ("notices", {"url": "ftp://x"}, "url"),
+        ("notices", {"url": 1}, "url"),
+    ],
+)
+def test_bad_deposits_and_notices_are_refused(control, path, body, field):
+    assert control("POST", path, body)[0] == 400
+    assert control("POST", path, body)[1]["field"] == field
+
+
+def test_a_card_charge_cannot_be_paid_into(bench, control):
+    order_id, _ = bench.charge()
+    assert control("POST", "deposits", {"order_id": order_id})[1]["field"] == "order_id"
+    assert control("POST", "deposits", {"order_id": order_id, "reverse": True})[1]["field"] == "order_id"
+
+
+@pytest.mark.parametrize("bench", WITH_ACCOUNTS, indirect=True)
+def test_a_notice_is_sent_until_it_is_taken(bench, control, account, monkeypatch):
+    monkeypatch.setattr(server, "NOTICE_PAUSES", (0.01, 0.01, 0.01))
+    answers, came = [503, 404, 200], []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(answers.pop(0))
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{receiver.server_address[1]}/notices"
+        assert control("POST", "notices", {"url": url}) == (200, {"url": url})
+        try:
+            _, notice = control("POST", "deposits", {"order_id": account})
+            until(lambda: len(came) == 3, 5, "three tries")
+            until(lambda: len(bench.sandbox.notices.sent) == 3, 5, "three tries on record")
+        finally:
+            control("POST", "notices", {"url": None})
+            receiver.shutdown()
+            thread.join()
+    assert came == [notice] * 3
+    assert [sent["status"] for sent in control("GET", "notices")[1]] == [503, 404, 200]
+
+
+def test_accounts_survive_a_restart(tmp_path):
+    with run(["tosspayments"], data=tmp_path) as running:
+        bench = Bench("tosspayments", running["tosspayments"], SystemClock())
+        order_id = bench.order_id()
+        wanted = VirtualAccountRequest("088", bench.clock.now() + timedelta(days=1))
+        issued = bench.gateway.issue_virtual_account(order_id, bench.request(), wanted, TIMEOUT)
+    with run(["tosspayments"], data=tmp_path) as running:
+        bench = Bench("tosspayments", running["tosspayments"], SystemClock())
+        assert bench.find(order_id) == issued

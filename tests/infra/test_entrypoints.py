@@ -71,3 +71,15 @@ from chalicelib import container
 print(waiting, "pydantic" in sys.modules, container._deps is not None, "chalicelib.gateways.nice_v2" in sys.modules)
 """
     assert run(code) == "[] True True True\n"
+
+
+def test_importing_runs_only_what_every_process_needs():
+    """What a request needs is loaded by the first that needs it (docs/adr/0006): none of these by the import alone."""
+    code = """
+import sys
+import app
+heavy = ["chalicelib.api.schemas", "chalicelib.api.views", "chalicelib.api.operations", "chalicelib.domain.charging",
+         "chalicelib.domain.payments", "chalicelib.ports", "chalicelib.usecases.charges", "cryptography", "pydantic"]
+print([name for name in heavy if name in sys.modules and type(sys.modules[name]).__name__ != "_LazyModule"])
+"""
+    assert run(code) == "[]\n"

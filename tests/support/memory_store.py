@@ -100,7 +100,8 @@ class MemoryStore:
                 for (pk, _, attribute), number in self.tallies.items()
                 if pk == tallies.tally_pk(base) and attribute.rpartition("_")[0] == facet
             )
-            assert counted == sum(item.get("list_pk", {}).get("S") == name for item in self.items.values()), name
+            labelled = [json.loads(item["doc"]["S"]).get("counted_as") for item in self.items.values()]
+            assert counted == sum(label is not None and label.startswith(f"{name}@") for label in labelled), name
 
     def list(self, kind, parts, *, limit=100, cursor=None, newest_first=False):
         rows = sorted(self._rows_of("#".join(parts)), key=lambda row: row[0], reverse=newest_first)

@@ -102,3 +102,7 @@ def test_a_forms_list_keeps_its_order_however_it_is_numbered(values, shuffle):
     shuffle.shuffle(numbered)
     for form in (unnumbered, urlencode(numbered)):
         assert read_body(form.encode(), FORM_TYPE) == {"a": values}
+
+
+def test_null_is_no_body():
+    assert read_body(b"null", "application/json") == {}

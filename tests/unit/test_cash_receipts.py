@@ -11,6 +11,7 @@ import pytest
 from chalicelib.domain.charging import Declined, IdentifierType, Operation, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest, NotFound, NotIssued, NotSupported, Refused, TryAgain
+from chalicelib.domain.payments import State
 from chalicelib.domain.receipts import CashReceipt, ReceiptState, default_vat
 from chalicelib.ports import Ref, StoreUnavailable
 from chalicelib.usecases import cancels, cash_receipts, channels, charges, lookups
@@ -36,7 +37,7 @@ def paid(world, gateway):
 
 def pay(world, uid="order-1", amount=11_000):
     payment = charges.charge_card(world.deps, world.merchant_id, request(uid, amount), CARD, Target())
-    (payment,) = world.store.commit(replace(payment, pay_method="vbank"))
+    (payment,) = world.store.commit(replace(payment, pay_method="trans"))
     return payment
 
 
@@ -428,6 +429,32 @@ def test_the_receipt_of_a_payment_that_was_cancelled_meanwhile_is_found_and_canc
     with pytest.raises(InvalidRequest, match="not paid"):
         issue(world, never)
     assert valid_at_gateway(world) == []
+
+
+@ASKABLE
+def test_parts_that_no_longer_fit_in_what_is_left_do_not_hide_a_receipt(world, paid):
+    """Repeated with the same values, as asked: the tax-free part is more than is left of the payment by now."""
+    fails(world, "reply_lost")
+    with pytest.raises(Refused):
+        issue(world, paid, tax_free=Decimal(1000))
+    mend(world)
+    cancel(world, paid)
+    assert issue(world, paid, tax_free=Decimal(1000)).remark
+    revoke(world, paid)
+    assert valid_at_gateway(world) == []
+
+
+def test_nothing_is_sent_again_for_what_is_no_longer_paid(world, paid):
+    """A bank takes a deposit back whose receipt is in doubt: all of the payment is left, but nobody has paid it."""
+    fails(world, "http_500")
+    with pytest.raises(Refused, match="being confirmed"):
+        issue(world, paid)
+    mend(world)
+    before = lookups.by_imp_uid(world.deps, world.merchant_id, paid.imp_uid)
+    world.store.commit(replace(before, state=State.WAITING, paid_at=None))
+    with pytest.raises(Refused, match="being confirmed"):
+        issue(world, paid)
+    assert at_gateway(world) == []
 
 
 @ASKABLE

@@ -12,7 +12,7 @@ from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order, ScheduleState
 from chalicelib.domain.payments import Payment, State, fail_unsent
 from chalicelib.ports import Ref, TaskKind
-from chalicelib.usecases import notifying, schedules, settling, timer
+from chalicelib.usecases import looks, notifying, schedules, settling, timer
 from tests.support.recovery import Dying, book, claim_and_die, late, meddle, onetime, payment_of, settle, stored
 from tests.support.world import World
 
@@ -166,8 +166,8 @@ def test_a_void_without_an_answer_is_repeated_under_its_own_id(world, gateway):
 
 def test_live_payments_and_webhooks_are_never_hurried(sandboxes):
     world = World(sandboxes, scale=0.01)
-    assert settling.scale(world.deps, Environment.LIVE) == 1.0
-    assert settling.scale(world.deps, Environment.TEST) == 0.01
+    assert looks.scale(world.deps, Environment.LIVE) == 1.0
+    assert looks.scale(world.deps, Environment.TEST) == 0.01
     now = world.clock.now()
     for environment, pause in ((Environment.LIVE, 30), (Environment.TEST, 0.3)):
         notice = Notice(
@@ -194,7 +194,7 @@ def test_a_reserved_payment_that_was_sent_is_never_run_again(world, api, key):
 def test_a_reserved_payment_whose_workers_keep_dying_is_given_up(world, api, key):
     book(api, world)
     world.clock.advance(seconds=5)
-    for _ in range(settling.MAX_RUNS):
+    for _ in range(1 + settling.MAX_RESTARTS):
         task = next(t for t in world.queue.tasks if t.kind is TaskKind.SCHEDULE)  # handed over at once each time
         world.queue.tasks.clear()
         with pytest.raises(SystemExit):
@@ -207,6 +207,6 @@ def test_a_reserved_payment_whose_workers_keep_dying_is_given_up(world, api, key
         assert stored(world, payment).state is State.FAILED
     world.run_to_quiet(hours=60)
     order = world.store.load(Ref(Order, (world.merchant_id, "m0")))
-    assert len(order.imp_uids) == settling.MAX_RUNS
+    assert len(order.imp_uids) == 1 + settling.MAX_RESTARTS
     assert (order.schedule.state, order.schedule.payment_status) == (ScheduleState.EXECUTED, "failed")
     assert not world.captured()

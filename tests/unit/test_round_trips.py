@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.usecases import billing_keys, charges, schedules, tokens
+from chalicelib.domain.money import Money
+from chalicelib.usecases import billing_keys, charges, checking, rescheduling, schedules, tokens
 from chalicelib.usecases.choosing import Target
 from tests.support.stores import moto_store
 from tests.support.world import CARD, World, request
@@ -35,7 +36,7 @@ def test_calls_per_operation(counted):
     assert during(lambda: tokens.issue(deps, *secret)) == ["GetItem"]
     world.clock.advance(minutes=29, seconds=30)
     assert during(lambda: tokens.issue(deps, *secret)) == ["GetItem", "PutItem"]
-    charged = ["TransactWriteItems", "TransactWriteItems"]
+    charged = ["TransactWriteItems", "PutItem"]
     onetime = during(lambda: charges.charge_card(deps, merchant, request("o1"), CARD, Target()))
     assert onetime == ["GetItem", *charged]
     issued = during(lambda: billing_keys.issue(deps, merchant, billing_keys.Issue("c", CARD, Target())))
@@ -52,3 +53,10 @@ def test_calls_per_operation(counted):
         entries = [schedules.Entry(request(f"s{count}-{n}"), at) for n in range(count)]
         booked = during(lambda entries=entries: schedules.book(deps, merchant, "c", entries))
         assert len(booked) == 1 + -(-count // 50)
+    assert len(during(lambda: rescheduling.move(deps, merchant, "s1-0", at + timedelta(days=1)))) == 2
+    schedules.revoke(deps, merchant, None, ["s1-0"])
+    assert len(during(lambda: rescheduling.reschedule(deps, merchant, "s1-0", at))) == 2
+    schedules.revoke(deps, merchant, None, ["s1-0"])
+    assert len(during(lambda: rescheduling.retry(deps, merchant, "s1-0"))) == 4
+    check = checking.Check("c", Money(1000), request("s2"))
+    assert len(during(lambda: checking.check(deps, merchant, check))) == 4

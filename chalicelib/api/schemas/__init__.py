@@ -4,26 +4,62 @@ Unknown keys are ignored, since V1 clients send some. Both spellings of a name a
 the field and never repeat the value: it may be a card number.
 """
 
-from chalicelib.api.schemas.admin import ChannelBody, ChannelChangeBody, EntryBody, GroupBody, SettingsBody
+from chalicelib.api.schemas.admin import (
+    ChannelBody,
+    ChannelChangeBody,
+    EntryBody,
+    GroupBody,
+    NewGroupBody,
+    SettingsBody,
+)
 from chalicelib.api.schemas.billing import IssueKey, Schedule, ScheduleEntry, Unschedule
 from chalicelib.api.schemas.charges import Again, ChargeFields, Onetime
 from chalicelib.api.schemas.fields import parse
+from chalicelib.api.schemas.lookups import (
+    CustomerIds,
+    CustomerScheduleQuery,
+    FindAllQuery,
+    PageQuery,
+    PaymentIds,
+    ScheduleQuery,
+    StatusQuery,
+    parse_query,
+)
 from chalicelib.api.schemas.payments import CancelPayment, GetToken
+from chalicelib.api.schemas.prepare import Prepare
+from chalicelib.api.schemas.receipts import IssueExternalReceipt, IssueReceipt
+from chalicelib.api.schemas.scheduling import ScheduleTime
+from chalicelib.api.schemas.virtual_accounts import ChangeVirtualAccount, IssueVirtualAccount
 
 __all__ = [
     "Again",
     "CancelPayment",
+    "ChangeVirtualAccount",
     "ChannelBody",
     "ChannelChangeBody",
     "ChargeFields",
+    "CustomerIds",
+    "CustomerScheduleQuery",
     "EntryBody",
+    "FindAllQuery",
     "GetToken",
     "GroupBody",
+    "IssueExternalReceipt",
     "IssueKey",
+    "IssueReceipt",
+    "IssueVirtualAccount",
+    "NewGroupBody",
     "Onetime",
+    "PageQuery",
+    "PaymentIds",
+    "Prepare",
     "Schedule",
     "ScheduleEntry",
+    "ScheduleQuery",
+    "ScheduleTime",
     "SettingsBody",
+    "StatusQuery",
     "Unschedule",
     "parse",
+    "parse_query",
 ]

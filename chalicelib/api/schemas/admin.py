@@ -67,6 +67,10 @@ class GroupBody(Strict):
         return datetime.fromtimestamp(self.begin_at, UTC)
 
 
+class NewGroupBody(GroupBody):
+    environment: Environment  # which a change may leave out
+
+
 class SettingsBody(Strict):
     default: Annotated[str, Field(max_length=80)] | None = None
     live_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
