@@ -117,9 +117,15 @@ def book(call: Call) -> Answer:
     if check_amount.amount:
         wanted = checking.Check(body.customer_uid, check_amount, first, pin, issued, call.budget())
         checking.check(call.deps, call.merchant_id, wanted)
-    booked = schedules.book(
-        call.deps, call.merchant_id, body.customer_uid, entries, channel_key=pin, customer_id=body.customer_id
-    )
+    try:
+        booked = schedules.book(
+            call.deps, call.merchant_id, body.customer_uid, entries, channel_key=pin, customer_id=body.customer_id
+        )
+    except Refused:
+        if issued:  # or the next try, with another card, would find this one's key and use it
+            left = max(call.budget().total_seconds(), checking.MIN_VOID_SECONDS)
+            billing_keys.delete(call.deps, call.merchant_id, body.customer_uid, left)
+        raise
     return Answer([views.schedule_view(order) for order in booked])
 
 

@@ -72,13 +72,24 @@ class DynamoStore:
 
     def commit(self, *changes: Any) -> tuple[Any, ...]:
         with _translated():
-            for tries, last in enumerate(_tries()):
-                # Counting must never keep money from being written down: the last try goes without, but for deletions.
-                room = 0 if last else _TRANSACTION - len(changes)
-                counted, additions = tallies.count(changes, room)
-                counting = tallies.updates(self._table, additions, crowded=tries > 0)
-                if self._written(counted, counting, last=last):
-                    return tuple(c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted)
+            stored = self._commit(changes)
+            behind = tallies.behind(stored)
+            if not behind:
+                return tuple(stored)
+            try:  # what had no room, or met a crowd, is counted by a write of its own
+                counted = {ref_of(entity): entity for entity in self._commit(behind)}
+            except (ClientError, BotoCoreError, Conflict, StoreUnavailable):
+                return tuple(stored)  # its next write makes up for it
+            return tuple(e if isinstance(e, Deleted) else counted.get(ref_of(e), e) for e in stored)
+
+    def _commit(self, changes: Sequence[Any]) -> list[Any]:
+        for tries, last in enumerate(_tries()):
+            # Counting must never keep money from being written down: the last try goes without, but for deletions.
+            room = 0 if last else _TRANSACTION - len(changes)
+            counted, additions = tallies.count(changes, room)
+            counting = tallies.updates(self._table, additions, crowded=tries > 0)
+            if self._written(counted, counting, last=last):
+                return [c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted]
         raise AssertionError("the last try returns or raises")
 
     def _written(self, changes: Sequence[Any], counting: list[dict[str, Any]], *, last: bool) -> bool:

@@ -32,7 +32,7 @@ def count(changes: Sequence[Any], room: int) -> tuple[list[Any], Additions]:
     """The changes as they are to be stored, and what to add to the counters.
 
     room: how many tallies the write has room for. What does not fit is not counted, and its `counted_as` says so: its
-    next write makes up for it. What is deleted has none, so it is always counted.
+    next write makes up for it (see `behind`). What is deleted has none, so it is always counted.
     """
     additions: Additions = {}
     counted = []
@@ -62,6 +62,11 @@ def _moves(change: Any) -> Counter[tuple[str, str, str]]:
         if after:
             moves[_place(after)] += 1
     return moves
+
+
+def behind(stored: Sequence[Any]) -> list[Any]:
+    """Those that were written without being counted as what they are."""
+    return [entity for entity in stored if isinstance(entity, COUNTED) and entity.counted_as != label(entity)]
 
 
 def label(entity: Any) -> str | None:

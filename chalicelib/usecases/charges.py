@@ -278,14 +278,15 @@ def _apply(deps: Deps, payment: Payment, result: Result, took_ms: int) -> Paymen
 def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result: Result, took_ms: int) -> Payment:
     final = _apply(deps, payment, result, took_ms)
     try:
-        return record(deps, routing, final, order)
-    except StoreUnavailable:
+        try:
+            return record(deps, routing, final, order)
+        except Conflict:
+            return _overtaken(deps, routing, payment, result, took_ms)
+    except (StoreUnavailable, Conflict):
         # The gateway has answered and we cannot write it down. The claim is stored: settlement asks the gateway
-        # again, and until then the merchant is told `ready`.
+        # again, and until then the merchant is told `ready`. "Try again" would make them charge twice.
         log.exception("result of %s not stored; left to settlement", payment.imp_uid)
         return suspend(payment, Unknown("result not stored"), deps.clock.now(), deps.clock.now())
-    except Conflict:
-        return _overtaken(deps, routing, payment, result, took_ms)
 
 
 def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, took_ms: int) -> Payment:
@@ -295,7 +296,7 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, t
         Ref(Order, (payment.merchant_id, payment.request.merchant_uid)),
     )
     if stored is None or order is None:
-        raise TryAgain("결제 결과를 확인하고 있습니다. 잠시 후 조회해 주세요. (being confirmed)")
+        raise StoreUnavailable(f"{payment.imp_uid} was claimed and is not there")
     if stored.is_unsettled:
         # A further attempt may have been stored though its write seemed to fail. It was not sent: it did not happen.
         stored = replace(stored, attempts=payment.attempts)

@@ -58,7 +58,7 @@ def check(deps: Deps, merchant_id: str, wanted: Check) -> None:
     ends_at = deps.clock.monotonic() + budget.total_seconds()
     try:
         _charge_and_void(deps, merchant_id, wanted, ends_at)
-    except Refused:
+    except Exception:  # also without a store for a moment: the caller will try again, perhaps with another card
         if wanted.key_is_new:
             left = max(ends_at - deps.clock.monotonic(), MIN_VOID_SECONDS)
             billing_keys.delete(deps, merchant_id, wanted.customer_uid, left)

@@ -211,11 +211,14 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
 
 def _look_for_reversal(deps: Deps, routing: Routing, payment: Payment, found: FindResult) -> None:
     """A bank may take a deposit back. What was paid waits again then, and the merchant has to know it."""
-    if isinstance(found, AwaitingDeposit) and not payment.cancels:
-        text = "the bank has taken the deposit back after the merchant was told that it is paid"
-        now = deps.clock.now()
-        waiting = reverse_deposit(payment, now, now + FIRST_LOOK * scale(deps, payment.environment), text)
-        record_settled(deps, routing, waiting)
-        alarm(text, waiting)
-    else:
+    if not isinstance(found, AwaitingDeposit):
         store_look(deps, payment, replace(payment, due_at=None))
+        return
+    text = "the bank has taken the deposit back after the merchant was told that it is paid"
+    if payment.cancelled_amount.amount:  # then it cannot be: for a person to find out
+        store_look(deps, payment, replace(payment, due_at=None, alarm=payment.alarm or text))
+        return
+    now = deps.clock.now()
+    waiting = reverse_deposit(payment, now, now + FIRST_LOOK * scale(deps, payment.environment), text)
+    record_settled(deps, routing, waiting)
+    alarm(text, waiting)

@@ -357,3 +357,23 @@ def test_a_payment_that_no_channel_could_take_cannot_be_cancelled(api, world, gr
     world.run_queue()
     status, body = api.post("/payments/cancel", merchant_uid="m0")
     assert (status, body["code"], body["response"]) == (200, 1, None)
+
+
+def test_a_refused_booking_takes_the_key_along_that_it_issued(api, world):
+    """Or the next try, with another card, would find the first card's key and book on that."""
+    world.two_gateways()
+    at = int(world.clock.now().timestamp()) + 3600
+
+    def book(merchant_uid, card_number):
+        entry = {"merchant_uid": merchant_uid, "schedule_at": at, "amount": 1000, "name": "x"}
+        fields = {**CARD, "card_number": card_number, "schedules": [entry]}
+        return api.post("/subscribe/payments/schedule", customer_uid="new", **fields)[1]["code"]
+
+    api.post("/subscribe/payments/onetime", merchant_uid="taken", amount=1000, name="x", **CARD)
+    assert book("taken", "4242-4242-4242-4242") == 1
+    assert api.get("/subscribe/customers/new")[1]["code"] == 1
+    assert book("free", "5361-4800-0000-5671") == 0
+    shown = api.get("/subscribe/customers/new")[1]["response"]["succeededChannels"]
+    assert {channel["card_number"][:6] for channel in shown} == {"536148"}
+    assert book("taken", "4242-4242-4242-4242") == 1
+    assert api.get("/subscribe/customers/new")[1]["code"] == 0

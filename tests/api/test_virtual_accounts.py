@@ -302,3 +302,13 @@ def test_what_happens_to_one_that_nobody_pays_into(api, world):
     assert (shown["status"], shown["paid_at"]) == ("failed", 0)
     assert "입금기한" in shown["fail_reason"]
     assert issue(api, world)["status"] == "ready"
+
+
+def test_they_are_in_the_lists(api, world):
+    """Whose totals the store checks against what is there."""
+    issued = [issue(api, world, merchant_uid=f"vbank-{n}")["imp_uid"] for n in range(3)]
+    api.delete(f"/vbanks/{issued[1]}")
+    pay_in(api, world, {"imp_uid": issued[2]})
+    for status, imp_uid in zip(("ready", "cancelled", "paid"), issued, strict=True):
+        listed = api.get(f"/payments/status/{status}")[1]["response"]
+        assert (listed["total"], [row["imp_uid"] for row in listed["list"]]) == (1, [imp_uid])

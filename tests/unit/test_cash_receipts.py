@@ -339,7 +339,8 @@ def test_carried_out_but_not_known(world, paid, gateway, loss, caplog):
             with pytest.raises(Refused, match="being confirmed"):
                 issue(world, paid)
             world.clock.advance(seconds=SETTLED)
-        assert any(getattr(record, "needs_a_person", False) for record in caplog.records)
+        [*_, called] = [r.getMessage() for r in caplog.records if getattr(r, "needs_a_person", False)]
+        assert paid.imp_uid in called
     assert len(at_gateway(world)) == 1
 
 

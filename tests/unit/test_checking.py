@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib import container
 from chalicelib.domain.charging import CancelRequest, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused, TryAgain
@@ -154,17 +155,17 @@ def test_a_process_that_dies_after_it_sent_leaves_no_money_behind(world, hook, o
     assert states(world) == ["cancelled"]
 
 
+class Failing(Dying):
+    def commit(self, *changes):
+        self._left -= 1
+        if not self._left:
+            raise StoreUnavailable("down")
+        return self._inner.commit(*changes)
+
+
 @pytest.mark.parametrize("nth", [2, 3])
 def test_without_a_store_for_a_moment_the_timer_ends_it(world, hook, nth):
     """An approval that cannot be stored is not one to book on; a void that cannot be stored has still happened."""
-
-    class Failing(Dying):
-        def commit(self, *changes):
-            self._left -= 1
-            if not self._left:
-                raise StoreUnavailable("down")
-            return self._inner.commit(*changes)
-
     with pytest.raises(TryAgain) if nth == 2 else nullcontext():
         check(world, replace(world.deps, store=Failing(world.store, nth)))
     assert gone_back(world) == "cancelled"
@@ -444,6 +445,13 @@ def test_a_key_issued_for_a_booking_that_is_refused_goes_again(world, api, gatew
     world.sandboxes[gateway].fail("charge", "decline")
     assert book(api, world, **STOLEN)["code"] == -1
     assert api.get("/subscribe/customers/c1")[1]["code"] == 0  # it was there before
+
+
+def test_a_key_issued_for_a_booking_that_breaks_goes_too(world, api, gateway):
+    container.install(replace(world.deps, store=Failing(world.store, 2)))  # the key is stored, the claim is not
+    assert book(api, world, **CARD)["code"] == -1
+    assert api.get("/subscribe/customers/c1")[1]["code"] == 1
+    assert not is_booked(world)
 
 
 def test_a_stranger_is_told_so(world, api, gateway):

@@ -11,10 +11,11 @@ from chalicelib.domain.charging import NotSent, Unknown
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order, ScheduleState
 from chalicelib.domain.payments import Payment, State, fail_unsent
-from chalicelib.ports import Ref, TaskKind
-from chalicelib.usecases import looks, notifying, schedules, settling, timer
+from chalicelib.ports import Conflict, Ref, TaskKind
+from chalicelib.usecases import charges, looks, notifying, schedules, settling, timer
+from chalicelib.usecases.choosing import Target
 from tests.support.recovery import Dying, book, claim_and_die, late, meddle, onetime, payment_of, settle, stored
-from tests.support.world import World
+from tests.support.world import CARD, World, request
 
 
 def test_the_claim_outlives_its_owners_time(world, gateway):
@@ -210,3 +211,33 @@ def test_a_reserved_payment_whose_workers_keep_dying_is_given_up(world, api, key
     assert len(order.imp_uids) == 1 + settling.MAX_RESTARTS
     assert (order.schedule.state, order.schedule.payment_status) == (ScheduleState.EXECUTED, "failed")
     assert not world.captured()
+
+
+class Crowd:
+    """A store where other writers come first, so often as the results of approved charges are written."""
+
+    def __init__(self, inner, times):
+        self.inner, self.times = inner, times
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def commit(self, *changes):
+        paid = next((c for c in changes if isinstance(c, Payment) and c.state is State.PAID), None)
+        if paid and self.times:
+            self.times -= 1
+            raise Conflict(paid)
+        return self.inner.commit(*changes)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_approved_charge_is_never_answered_with_try_again(world, times):
+    """A merchant who obeys would charge the buyer twice."""
+    world.two_gateways()
+    deps = replace(world.deps, store=Crowd(world.store, times))
+    payment = charges.charge_card(deps, world.merchant_id, request(), CARD, Target())
+    assert payment.v1_status == ("paid" if times == 1 else "ready")
+    world.clock.advance(minutes=2)
+    world.run_to_quiet(hours=1)
+    assert world.store.load(Ref(Payment, (world.merchant_id, payment.imp_uid))).v1_status == "paid"
+    assert len(world.captured()) == 1

@@ -40,11 +40,12 @@ def test_a_late_approval_is_given_back_once_and_calls_a_person(world, gateway, c
     assert any(getattr(r, "needs_a_person", False) for r in caplog.records)
 
 
-def test_a_void_that_is_refused_once_works_later(world, gateway):
+def test_a_void_that_is_refused_once_calls_a_person_and_works_later(world, gateway, caplog):
     world.sandboxes[gateway].fail("charge", "wrong_amount")
     payment = onetime(world)
     world.sandboxes[gateway].fail("cancel", "decline")
     world.run_to_quiet()
+    assert sum(getattr(r, "needs_a_person", False) for r in caplog.records) == 1
     assert stored(world, payment).state is State.FAILED
     assert not world.captured()
 

@@ -258,6 +258,18 @@ def test_another_amount_calls_a_person_and_is_not_given_back(world, caplog):
     assert webhooks(world) == ["ready", "failed"]
 
 
+def test_a_deposit_taken_back_after_a_refund_is_for_a_person(world, caplog):
+    payment = issue(world)
+    notice = pay_in(world, payment)
+    hear(world, notice)
+    refund(world, payment, amount=Decimal(900))
+    meddle(world, find_charge=lambda *_: AwaitingDeposit(payment.gateway_ref, Money(8900), payment.account))
+    hear(world, notice)
+    after = stored(world, payment)
+    assert (after.state, after.balance) == (State.PAID, Money(8000))
+    assert len(alarms(caplog)) == 1
+
+
 # --- one live account per order ------------------------------------------------------------------------------------
 
 
@@ -608,6 +620,19 @@ def test_an_account_of_another_amount_is_closed(world, toss):
     assert (after.state, after.attempt.code) == (State.FAILED, "AMOUNT_MISMATCH")
     assert state_at_gateway(toss, payment) == "revoked"
     assert webhooks(world) == ["failed"]
+
+
+def test_an_account_found_with_another_deposit_than_asked_for(world, toss, caplog):
+    """It was paid into before we knew of it. It is a person who gives it back, not we."""
+    toss.fail("account", "reply_lost")
+    payment = issue(world)
+    pay_in(world, payment)
+    meddle(world, find_charge=lambda inner, *args: replace(inner.find_charge(*args), amount=Money(8000)))
+    cancelled = calls(world, "cancel")
+    let_pass(world, hours=2)
+    assert stored(world, payment).state is State.UNKNOWN
+    assert len(alarms(caplog)) == 1
+    assert not cancelled
 
 
 def test_an_account_that_appears_after_it_was_given_up_is_closed(world, toss):
