@@ -239,7 +239,10 @@ def void(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> P
 
 
 def _found_cancels(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> tuple[Cancellation, ...]:
-    return tuple(_found_cancel(payment, n, cancel, now) for n, cancel in enumerate(cancels, start=1))
+    """All the gateway's cancels; before them what was refused to us, since no cancel's id may be used again."""
+    refused = tuple(cancel for cancel in payment.cancels if cancel.state is CancelState.FAILED)
+    numbered = enumerate(cancels, start=len(refused) + 1)
+    return refused + tuple(_found_cancel(payment, n, cancel, now) for n, cancel in numbered)
 
 
 def _found_cancel(payment: Payment, number: int, cancel: GatewayCancel, now: datetime) -> Cancellation:

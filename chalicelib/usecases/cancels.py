@@ -85,7 +85,11 @@ def _check(deps: Deps, payment: Payment, wanted: Cancel) -> None:
     check_paid(payment)
     if payment.pay_method == VIRTUAL_ACCOUNT:
         _check_refund_account(deps, payment, wanted.refund_to or RefundAccount())
-    if wanted.checksum is not None and _money(payment, wanted, "checksum") != payment.balance:
+    if (
+        payment.balance.amount
+        and wanted.checksum is not None
+        and _money(payment, wanted, "checksum") != payment.balance
+    ):
         raise Refused(
             f"checksum: 취소 가능한 잔액({payment.balance.to_decimal()})과 다릅니다. (differs from what is left)",
             field="checksum",
@@ -129,6 +133,11 @@ def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
     given = _money(payment, wanted, "amount")
     amount = given if given and given.amount else payment.balance
     tax_free, vat = _part(payment, wanted, "tax_free", amount), _part(payment, wanted, "vat_amount", amount)
+    if tax_free and vat and tax_free.amount + vat.amount > amount.amount:
+        raise InvalidRequest(
+            "vat_amount",
+            "vat_amount: tax_free와 더해 취소금액보다 클 수 없습니다. (more than the amount with tax_free)",
+        )
     return Cancellation(
         cancel_id=f"{payment.imp_uid.replace('_', '')}c{len(payment.cancels) + 1}",
         amount=amount,

@@ -216,8 +216,10 @@ def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappi
     except UnsupportedOperation:
         raise NotFound(NOT_OURS) from None
     payment = _noticed(deps, merchant_id, channel_key, notice)
-    if payment.open_cancel:  # its own answer, or the timer, tells what became of it
-        return
+    if payment.open_cancel:  # it may be what the notice is about
+        raise Unavailable(NOT_NOW)
+    if not payment.is_open:  # the look that this one asks for is not the one planned for later
+        payment = replace(payment, checks=payment.checks - 1)
     try:
         found = settling.look(deps, routing, payment)
     except Conflict:

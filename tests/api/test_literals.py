@@ -60,8 +60,14 @@ def test_a_payment_that_is_wholly_cancelled(api, world):
     world.two_gateways()
     api.post("/subscribe/payments/onetime", merchant_uid="o", amount=1000, name="n", **CARD)
     assert api.post("/payments/cancel", merchant_uid="o")[1]["code"] == 0
-    status, body = api.post("/payments/cancel", merchant_uid="o")
-    assert (status, body["code"], body["message"], body["response"]) == (200, 1, "이미 전액취소된 주문입니다.", None)
+    for more in ({}, {"amount": 1000}, {"checksum": 1000}, {"checksum": 0}):
+        status, body = api.post("/payments/cancel", merchant_uid="o", **more)
+        assert (status, body["code"], body["message"], body["response"]) == (
+            200,
+            1,
+            "이미 전액취소된 주문입니다.",
+            None,
+        )
 
 
 def test_success_has_no_message(api, world):

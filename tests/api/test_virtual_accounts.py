@@ -160,7 +160,7 @@ def test_a_wrong_field_is_named_and_nothing_is_issued(api, world, toss, changes,
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"buyer_name": None}, "buyer_name"),
+        ({"buyer_name": None, "vbank_holder": None}, "buyer_name"),
         ({"vbank_code": "001"}, "vbank_code"),
         ({"currency": "USD", "amount": 10}, "USD"),
         ({"channel_key": "nice"}, "계약이 필요합니다"),
@@ -312,3 +312,8 @@ def test_they_are_in_the_lists(api, world):
     for status, imp_uid in zip(("ready", "cancelled", "paid"), issued, strict=True):
         listed = api.get(f"/payments/status/{status}")[1]["response"]
         assert (listed["total"], [row["imp_uid"] for row in listed["list"]]) == (1, [imp_uid])
+
+
+def test_an_older_client_names_the_holder_only(api, world, toss):
+    named = fields(world, buyer_name=None, vbank_holder="홍길동")
+    assert api.post("/vbanks", named)[1]["response"]["buyer_name"] == "홍길동"

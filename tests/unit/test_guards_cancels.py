@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from chalicelib.domain.charging import Cancelled, GatewayCancel, Unknown
-from chalicelib.domain.errors import Refused, TryAgain
+from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import CancelState, State, finish_cancel
 from chalicelib.ports import StoreUnavailable
@@ -182,3 +182,14 @@ def test_a_refused_cancel_is_not_shown_as_one(world, api, gateway):
     world.deps = real
     shown = api.get(f"/payments/{payment.imp_uid}")[1]["response"]
     assert (shown["status"], shown["cancel_history"], shown["cancel_reason"]) == ("paid", [], None)
+
+
+def test_the_parts_of_a_cancel_fit_into_it(world, gateway):
+    payment = onetime(world)
+    parts = cancels.Cancel(
+        imp_uid=payment.imp_uid, amount=Decimal(1000), tax_free=Decimal(600), vat_amount=Decimal(500)
+    )
+    with pytest.raises(InvalidRequest) as refused:
+        cancels.cancel(world.deps, world.merchant_id, parts)
+    assert refused.value.field == "vat_amount"
+    assert not stored(world, payment).cancels

@@ -492,6 +492,16 @@ def test_a_revoke_whose_result_is_not_stored_is_finished(world, toss):
     assert stored(world, payment).state is State.REVOKED
 
 
+def test_the_notice_of_a_revoke_does_not_take_the_place_of_the_look_a_day_later(world, toss):
+    payment = issue(world)
+    revoke(world, payment)
+    for _ in range(3):
+        hear(world, notice_of(toss, payment))
+        assert stored(world, payment).due_at >= world.clock.now() + timedelta(hours=23)
+    let_pass(world, 25)
+    assert stored(world, payment).due_at is None
+
+
 def test_a_revoke_that_is_refused_leaves_it_waiting(world, toss):
     payment = issue(world)
     toss.fail("cancel", "decline", code="NOT_CANCELABLE_PAYMENT")
@@ -786,16 +796,34 @@ def test_an_account_that_waits_cannot_be_cancelled(world):
         refund(world, payment)
 
 
-def test_a_notice_while_a_refund_is_open_does_not_get_in_its_way(world, paid, toss):
-    notice = toss.simulator.notice(toss.simulator.books.any_of(paid.attempt.order_id))
+def notice_of(toss, payment):
+    """What the gateway would send about it now."""
+    return toss.simulator.notice(toss.simulator.books.any_of(payment.attempt.order_id))
 
+
+def test_a_notice_while_a_refund_is_open_does_not_get_in_its_way_and_comes_again(world, paid, toss):
     def noticed(inner, *args):
         result = inner.cancel(*args)
-        hear(world, notice)
+        with pytest.raises(Unavailable):
+            hear(world, notice_of(toss, paid))
         return result
 
     meddle(world, cancel=noticed)
     assert refund(world, paid).v1_status == "cancelled"
+    hear(world, notice_of(toss, paid))
+
+
+def test_a_deposit_taken_back_after_a_refused_refund_is_no_longer_paid(world, paid, caplog):
+    meddle(world, cancel=lambda *_: NO)
+    with pytest.raises(Refused):
+        refund(world, paid)
+    hear(world, pay_in(world, paid, reverse=True))
+    assert stored(world, paid).state is State.WAITING
+    assert alarms(caplog)
+    hear(world, pay_in(world, paid))
+    with pytest.raises(Refused):
+        refund(world, paid)
+    assert [c.cancel_id[-2:] for c in stored(world, paid).cancels] == ["c1", "c2"]
 
 
 # --- what is stored -----------------------------------------------------------------------------------------------
