@@ -103,7 +103,7 @@ def _not_offered() -> list[Operation]:
 
 ABOUT = (
     "모든 V1 응답은 {code, message, response}입니다. HTTP 200은 성공을 뜻하지 않습니다. code가 0인지, 결제라면 "
-    "status가 paid인지 확인하세요. 액세스 토큰은 Authorization 헤더에 그대로 또는 Bearer로 보냅니다. 금액은 통화의 기본 단위, 시각은 Unix 초이며 아직 일어나지 않은 시각은 0입니다. "
+    "status가 paid인지 확인하세요. 액세스 토큰은 Authorization 헤더에 그대로 또는 Bearer로 보냅니다. 금액은 원, 달러 단위, 시각은 Unix 초이며 아직 일어나지 않은 시각은 0입니다. "
     "본문은 JSON이나 폼(UTF-8, 256KB 이하)이고, 폼에서는 숫자를 문자열로, 중첩된 값을 a[b]와 a[0][b]로 보냅니다. "
     "모르는 이름은 무시합니다(관리 API는 거절합니다). 읽기 제한 시간은 30초 이상으로 두세요. / "
     "Every V1 answer is {code, message, response}. HTTP 200 does not mean success: see that code is 0 and, for a "
@@ -639,6 +639,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _admin(
         "DELETE", "/admin/channel-groups/{group_id}",
         "채널 그룹을 삭제합니다. 되돌릴 수 없습니다. / Delete a channel group, for good.", shapes.ChannelGroup,
+        about="이 그룹의 슈퍼 빌링키와 그 예약은 더 이상 결제되지 않고, 기본 그룹이었다면 기본값이 없어집니다. "
+        "/ Its super billing keys, and what is reserved on them, are charged no more; if it was the default, there is none.",
     ),
     _admin(
         "DELETE", "/admin/channel-groups/{group_id}/reservation",

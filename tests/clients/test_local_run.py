@@ -57,7 +57,10 @@ def test_what_it_prints_to_try_works(local_service):
     done = subprocess.run([require("bash"), "-euc", lines], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [answer["code"] for answer in answers] == [0, 0, 0, 0], answers
+    notice = answers.pop(-2)  # what the simulator tells us of the deposit
+    assert notice["status"] == "DONE"
+    assert [answer["code"] for answer in answers] == [0, 0, 0, 0, 0], answers
+    assert answers[-1]["response"]["status"] == "paid"
 
 
 def test_what_is_no_route_is_told_in_json(local_service):
