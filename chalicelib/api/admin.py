@@ -93,16 +93,9 @@ def update_group(call: Call) -> Answer:
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
 def delete_group(call: Call) -> Answer:
-    routing = charges.load_routing(call.deps, call.merchant_id)
-    group = routing.group(call.path["group_id"])
+    group = charges.load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
     groups.delete(call.deps, _admin(call), group.group_id)
-    answer = _shown(call, group)
-    if routing.default_target == group.group_id:
-        answer["message"] = (
-            "기본 그룹이 삭제되었습니다. 그룹을 지정하지 않는 요청을 위해 기본값을 다시 정해 주세요. "
-            "(it was the default: set another, or requests that name no group are refused)"
-        )
-    return Answer(answer)
+    return Answer(_shown(call, group))
 
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}/reservation")

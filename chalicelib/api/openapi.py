@@ -247,7 +247,10 @@ def _refusing(status: int, met: Iterable[Refusal], problem: Json) -> Json:
 
 def _with_answer(operation: Operation, refusing: Json | None, done: Json, components: Json, meaning: str) -> Json:
     """The answer, and beside it what is refused with the same status: with V1, HTTP 200."""
-    media: Json = {"schema": done, "examples": {"done": {"value": example(done, components)}}}
+    value = example(done, components)
+    if operation.shown:
+        value = {**value, "response": {**value["response"], **operation.shown}}
+    media: Json = {"schema": done, "examples": {"done": {"value": value}}}
     if refusing is not None:
         refused = refusing["content"][JSON_TYPE]
         media = {"schema": {"anyOf": [done, refused["schema"]]}, "examples": media["examples"] | refused["examples"]}

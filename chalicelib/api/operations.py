@@ -54,6 +54,7 @@ class Refusal(NamedTuple):
 class Operation:
     """answer: type of V1's `response`, or of the whole body where `envelope` is False. None: it only refuses.
 
+    example, shown: of the body; and of what in the answer differs from the fields' own examples.
     demanded: fields that a rule asks for and the model does not, so that V1's own message is the answer.
     security: an access token, `open` = V1's without one, the admin token, `none` = not V1's.
     extra: keys beside V1's envelope. problem: the refusal's shape. partial: 207, some of what was asked for is missing.
@@ -67,6 +68,7 @@ class Operation:
     about: str = ""
     body: type[BaseModel] | None = None
     example: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
     demanded: Sequence[str] = ()
     query: type[BaseModel] | None = None
     refusals: Sequence[Refusal] = ()
@@ -171,6 +173,15 @@ class Language(BaseModel):
     lang: Literal["ko", "en"] = "ko"
 
 
+NO_CARD = dict.fromkeys(
+    ("card_name", "card_code", "card_issuer_code", "card_issuer_name", "card_publisher_code", "card_publisher_name",
+     "card_number", "card_type", "apply_num", "receipt_url")
+)  # fmt: skip
+WAITING = {
+    **NO_CARD, "pay_method": "vbank", "status": "ready", "paid_at": 0, "vbank_code": "004", "vbank_name": "국민은행",
+    "vbank_num": "65649012345678", "vbank_date": 1798988400, "vbank_issued_at": 1798729201,
+}  # fmt: skip
+REVOKED = {**WAITING, "status": "cancelled", "cancelled_at": 1798815600}
 NO_PAYMENT = Refusal(404, 1, "존재하지 않는 결제정보입니다.")
 NO_BALANCE = Refusal(
     405, -1, "결제수단별 금액 상세는 PAYCO와 KCP 결제에서만 조회할 수 있습니다. (only for payments by PAYCO and KCP)"
@@ -323,16 +334,26 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/payments/cancel", PAYMENTS, "전액 또는 일부를 취소합니다. / Cancel all or part.", shapes.Payment,
         about="거절도 HTTP 200이니 code를 확인하세요. 부분취소도 status는 cancelled이고 cancel_amount가 작습니다. "
-        "/ Refusals come with HTTP 200: read code. A partial cancel also has status cancelled, and a smaller cancel_amount.",
+        "message가 확인 중이라고 하면 다시 취소하지 말고 조회하세요. cancel_history에 있으면 취소된 것입니다. "
+        "/ Refusals come with HTTP 200: read code. A partial cancel also has status cancelled, and a smaller cancel_amount. "
+        "If message says that it is being confirmed, do not cancel again, look: it is done once it is in cancel_history.",
         body=schemas.CancelPayment,
         example={"imp_uid": "imp_448280090638", "amount": 3000, "checksum": 8900, "reason": "고객 요청"},
+        shown={
+            "status": "cancelled", "cancel_amount": 3000, "cancelled_at": 1798815600, "cancel_reason": "고객 요청",
+            "cancel_history": [
+                {
+                    "pg_tid": "tx_20270101", "amount": 3000, "cancelled_at": 1798815600, "reason": "고객 요청",
+                    "cancellation_id": "imp448280090638c1", "receipt_url": None,
+                }
+            ],
+        },
         refusals=[
             Refusal(400, -1, "imp_uid 또는 merchant_uid를 지정해주셔야합니다. (imp_uid or merchant_uid)"),
             Refusal(200, 1, "취소할 결제건이 존재하지 않습니다."),
             Refusal(200, 1, "이미 전액취소된 주문입니다."),
             Refusal(200, 1, "checksum: 취소 가능한 잔액({balance})과 다릅니다. (differs from what is left)"),
             Refusal(200, 1, "이 결제의 다른 취소가 진행 중입니다. 잠시 후 조회해 주세요. (another cancel is under way)"),
-            Refusal(200, 1, "취소 결과를 확인하고 있습니다. 잠시 후 결제를 조회해 주세요. (the cancel is being confirmed)"),
             GATEWAY_REFUSED,
         ],
     ),
@@ -486,6 +507,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/ status is ready; a deposit makes it paid, and a webhook tells. An order has one live account at a time.",
         body=schemas.IssueVirtualAccount,
         example={**ORDER, "vbank_code": "004", "vbank_due": 1798988400, "buyer_name": "홍길동"},
+        shown=WAITING,
         refusals=[*CHARGE_REFUSALS[1:], BAD_BANK, GATEWAY_REFUSED],
     ),
     Operation(
@@ -504,7 +526,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "DELETE", "/vbanks/{imp_uid}", VBANKS,
         "입금 전인 가상계좌를 말소합니다. / Revoke an account that nobody has paid into.", shapes.Payment,
         about="입금과 겹치면 입금이 이깁니다. / If a deposit comes first, the deposit stands.",
-        refusals=[NO_PAYMENT, NOT_VBANK, NOT_WAITING, REVOKE_UNCLEAR, GATEWAY_REFUSED],
+        shown=REVOKED, refusals=[NO_PAYMENT, NOT_VBANK, NOT_WAITING, REVOKE_UNCLEAR, GATEWAY_REFUSED],
     ),
     Operation(
         "POST", "/notices/{user_code}/{channel_key}", VBANKS,

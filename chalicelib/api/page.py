@@ -105,7 +105,7 @@ class _Page:
             parts.append(self.part(PARAMETERS, self.table(self.say(FIELD), rows)))
         media = operation.get("requestBody", {"content": {}})["content"].get("application/json")
         if media:
-            parts.append(self.part(BODY, self.table(self.say(FIELD), self.fields(media["schema"]))))
+            parts.append(self.part(BODY, self.table(self.say(FIELD), self.fields(media["schema"], asked=True))))
         if any("content" in response for response in operation["responses"].values()):
             parts.append(self.part(RESPONSES, self.responses(operation["responses"])))
         if shown := [*_examples(media), *_examples(_done(operation))]:
@@ -141,14 +141,14 @@ class _Page:
         head = f'<thead><tr><th scope="col">{first}</th><th scope="col">{self.say(MEANING)}</th></tr></thead>'
         return f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
 
-    def fields(self, schema: Json) -> list[str]:
-        """Required ones first, and marked unless all are: in most answers every field is always there."""
+    def fields(self, schema: Json, *, asked: bool = False) -> list[str]:
+        """Required ones first. asked: mark them also if all are; in most answers every field is always there."""
         demanded = schema["allOf"][1]["required"] if "allOf" in schema else []
         schema = self.resolved(_model(schema))
         must = [*schema.get("required", ()), *demanded]
-        marked = must and len(must) < len(schema["properties"])
+        marked = asked or len(must) < len(schema["properties"])
         properties = sorted(schema["properties"].items(), key=lambda item: item[0] not in must)
-        return [self.field(name, value, required=bool(marked) and name in must) for name, value in properties]
+        return [self.field(name, value, required=marked and name in must) for name, value in properties]
 
     def field(self, name: str, schema: Json, *, required: bool) -> str:
         mark = f' <span class="must">{self.say(REQUIRED)}</span>' if required else ""

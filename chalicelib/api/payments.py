@@ -36,8 +36,7 @@ def cancel(call: Call) -> Answer:
         notify=bool(body.enable_webhook),
         budget=call.budget(),
     )
-    payment = cancels.cancel(call.deps, call.merchant_id, wanted)
-    return Answer(views.payment_view(payment))
+    return _found(cancels.cancel(call.deps, call.merchant_id, wanted))
 
 
 @v1(bp, "GET", "/payments/{imp_uid}")

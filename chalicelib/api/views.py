@@ -14,6 +14,9 @@ from chalicelib.domain.receipts import CashReceipt
 from chalicelib.domain.routing import Decision
 
 CONFIRMING = "결제 결과를 확인하고 있습니다. 다시 결제하지 말고 웹훅 또는 조회로 확인해 주세요. (being confirmed)"
+CANCEL_CONFIRMING = (
+    "취소 결과를 확인하고 있습니다. 다시 취소하지 말고 잠시 후 결제를 조회해 주세요. (the cancel is being confirmed)"
+)
 
 
 def seconds(instant: datetime | None) -> int:
@@ -60,7 +63,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "failed_at": seconds(payment.failed_at),
         "cancelled_at": seconds(payment.cancelled_at),
         "fail_reason": payment.fail_reason,
-        "cancel_reason": done[-1].reason if done else None,
+        "cancel_reason": (done[-1].reason or None) if done else None,
         "receipt_url": payment.receipt_url,
         "cancel_history": [_cancel_view(c) for c in done],
         "cancel_receipt_urls": [c.receipt_url for c in done if c.receipt_url],
@@ -72,7 +75,9 @@ def payment_view(payment: Payment) -> dict[str, Any]:
 
 
 def payment_message(payment: Payment) -> str | None:
-    return CONFIRMING if payment.is_unsettled else None
+    if payment.is_unsettled:
+        return CONFIRMING
+    return CANCEL_CONFIRMING if payment.open_cancel else None
 
 
 def _cancel_view(cancel: Cancellation) -> dict[str, Any]:

@@ -209,7 +209,7 @@ class GatewayCancel:
 class Approved:
     """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first.
 
-    account: the virtual account that it was paid into.
+    account: the virtual account that it was paid into. notice_secret: see AwaitingDeposit.
     """
 
     gateway_ref: str
@@ -221,6 +221,7 @@ class Approved:
     balance: Money | None = None
     cancels: tuple[GatewayCancel, ...] = ()
     account: VirtualAccount | None = None
+    notice_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,8 @@ class CredentialField:
     pattern: str = r"\S{1,500}"
     live_prefixes: tuple[str, ...] = ()
     """How a live value begins. In a test channel it would move real money under the name of a test."""
+    test_prefixes: tuple[str, ...] = ()
+    """How a test value begins. In a live channel nothing would be paid, and goods would be sent."""
 
 
 @dataclass(frozen=True, slots=True)

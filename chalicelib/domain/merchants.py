@@ -98,9 +98,11 @@ class Routing:
 
     def without_group(self, group_id: str) -> "Routing":
         self.group(group_id)
-        default = None if self.default_target == group_id else self.default_target
-        groups = {k: v for k, v in self.groups.items() if k != group_id}
-        return replace(self, groups=groups, default_target=default)
+        if self.default_target == group_id:
+            raise Refused(
+                "기본 그룹은 삭제할 수 없습니다. 기본값을 먼저 바꿔 주세요. (the group is the default)", field="default"
+            )
+        return replace(self, groups={k: v for k, v in self.groups.items() if k != group_id})
 
     def find_by_pg(self, pg: str, environment: Environment | None = None) -> Channel | None:
         """The channel that V1's `pg` parameter means: `{provider}` or `{provider}.{MID}`; the oldest that fits."""

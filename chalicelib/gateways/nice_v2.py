@@ -90,6 +90,7 @@ SPEC = GatewaySpec(
             secret=False,
             pattern=r"[!-~]{1,200}",
             live_prefixes=("R1_", "R2_"),
+            test_prefixes=("S1_", "S2_"),
         ),
         # The whole key encrypts card data, and AES-256 takes exactly 32 bytes.
         CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{32}"),

@@ -108,7 +108,13 @@ SPEC = GatewaySpec(
     currencies=frozenset({"KRW"}),
     credentials=(
         # ASCII only: a byte order mark that came along with a copied key would break the authentication unseen.
-        CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{1,200}", live_prefixes=("live_",)),
+        CredentialField(
+            "secret_key",
+            "시크릿 키 (Secret key)",
+            pattern=r"[!-~]{1,200}",
+            live_prefixes=("live_",),
+            test_prefixes=("test_",),
+        ),
         CredentialField(
             "client_key", "클라이언트 키 (Client key)", secret=False, required=False, pattern=r"[!-~]{1,200}"
         ),
@@ -449,6 +455,7 @@ class Adapter(Base):
                 )
             ),
             account=self._account(payment),
+            notice_secret=payment.secret if payment.virtual_account else None,
         )
 
     def _cancel_of(self, payment: "_Payment", cancel: "_Cancel") -> GatewayCancel:
@@ -527,7 +534,7 @@ def _customer_key(customer_id: str | None) -> str:
 def _refund_account(account: RefundAccount) -> dict[str, str]:
     return {
         "bank": BANK_CODES.get(account.bank or "", ""),
-        "accountNumber": re.sub(r"[^0-9]", "", account.account or ""),
+        "accountNumber": re.sub(r"[ -]", "", account.account or ""),
         "holderName": plain_text(account.holder)[:60],
     }
 

@@ -1,11 +1,12 @@
 """Giving money back: claim the amount on our side first, then ask the gateway, then write down what it said."""
 
 import logging
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from chalicelib.domain.charging import Cancelled, CancelResult, Declined, NotSent, RefundAccount, Unknown
+from chalicelib.domain.charging import CancelResult, Declined, NotSent, RefundAccount, Unknown
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
@@ -25,8 +26,8 @@ from chalicelib.usecases.vault import open_gateway
 log = logging.getLogger(__name__)
 
 NOTHING_TO_CANCEL = "취소할 결제건이 존재하지 않습니다."
-BEING_CONFIRMED = "취소 결과를 확인하고 있습니다. 잠시 후 결제를 조회해 주세요. (the cancel is being confirmed)"
 CLAIM_TRIES = 5
+ACCOUNT_NUMBER = r"[0-9](?:[ -]?[0-9]){0,19}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,11 @@ class Cancel:
 
 
 def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
-    """Cancel all or part of a payment (V1 `payments/cancel`). Raises Refused with V1's words where it has them."""
+    """Cancel all or part of a payment (V1 `payments/cancel`). Raises Refused with V1's words where it has them.
+
+    Returns the payment with its cancel still open if the gateway's answer is unclear: settlement brings it to an end,
+    and a caller who was told "no" would ask once more, and give back twice.
+    """
     imp_uid = _imp_uid(deps, merchant_id, wanted)
     payment, routing = deps.store.load(Ref(Payment, (merchant_id, imp_uid)), Ref(Routing, (merchant_id,)))
     if payment is None or routing is None:
@@ -65,7 +70,7 @@ def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
     except (Conflict, StoreUnavailable):
         # The claim is stored with a time to look at it: settlement asks the gateway for the balance.
         log.exception("result of cancel %s not stored; left to settlement", entry.cancel_id)
-        raise TryAgain(BEING_CONFIRMED) from None
+        return claimed
     return _answer(stored, result)
 
 
@@ -105,6 +110,10 @@ def _check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount
     ):
         if not (value or "").strip():
             raise Refused(f"{field}: 가상계좌 결제를 취소할 때 필수 값입니다. (required for a refund)", field=field)
+    if not re.fullmatch(ACCOUNT_NUMBER, (refund_to.account or "").strip()):  # what is left out could make it another's
+        raise Refused(
+            "refund_account: 숫자와 하이픈(-)만 사용할 수 있습니다. (digits and hyphens only)", field="refund_account"
+        )
     spec = deps.gateways.spec(payment.attempt.pg_provider)
     if spec.virtual_accounts and refund_to.bank not in spec.virtual_accounts.refund_banks:
         raise Refused(
@@ -141,7 +150,7 @@ def _entry(deps: Deps, payment: Payment, wanted: Cancel) -> Cancellation:
     return Cancellation(
         cancel_id=f"{payment.imp_uid.replace('_', '')}c{len(payment.cancels) + 1}",
         amount=amount,
-        reason=wanted.reason or "취소 요청",
+        reason=wanted.reason or "",
         state=CancelState.CLAIMED,
         requested_at=deps.clock.now(),
         notify=wanted.notify,
@@ -173,8 +182,6 @@ def _send(gateway: Gateway, payment: Payment, entry: Cancellation, timeout: floa
 
 def _answer(payment: Payment, result: CancelResult) -> Payment:
     match result:
-        case Cancelled():
-            return payment
         case Declined():
             raise Refused(f"[{result.code}] {result.message}", code=-1)
         case NotSent():
@@ -182,4 +189,4 @@ def _answer(payment: Payment, result: CancelResult) -> Payment:
                 "PG사에 연결할 수 없어 취소하지 못했습니다. 다시 시도해 주세요. (gateway unreachable)", code=-1
             )
         case _:
-            raise TryAgain(BEING_CONFIRMED)
+            return payment

@@ -64,6 +64,10 @@ def check_credentials(spec: GatewaySpec, environment: Environment, credentials: 
             raise InvalidRequest(
                 field, f"{field}: 테스트 채널에 실연동 키를 넣을 수 없습니다. (a live key in a test channel)"
             )
+        if environment is Environment.LIVE and value.startswith(spec_field.test_prefixes or ("\0",)):
+            raise InvalidRequest(
+                field, f"{field}: 실연동 채널에 테스트 키를 넣을 수 없습니다. (a test key in a live channel)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from chalicelib.domain.errors import NotFound, Refused
 from chalicelib.domain.groups import ChannelGroup, Failover, GroupEntry
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
-from chalicelib.domain.routing import Candidate, Choices, Exclusion
+from chalicelib.domain.routing import Candidate, Choices, Exclusion, no_channel
 from chalicelib.ports import Gateways
+
+GROUP_GONE = "슈퍼 빌링키의 채널 그룹이 삭제되어 결제할 수 없습니다. (the key's channel group was deleted)"
+CHANNEL_GONE = "이 빌링키의 채널이 삭제되어 결제할 수 없습니다. (the key's channel was deleted)"
 
 Objections = Callable[[Channel], tuple[str, ...]]
 """Why a channel cannot take the request at hand; empty if it can."""
@@ -144,14 +147,36 @@ def plan_for_key(
         return _direct(routing, Resolved(key.environment, None, only), objections)
     group = routing.groups.get(key.group_id)
     if group is None:
-        raise Refused("슈퍼 빌링키의 채널 그룹이 삭제되어 결제할 수 없습니다. (the key's channel group was deleted)")
+        raise Refused(GROUP_GONE)
     return _from_group(routing, group, pin, objections, now, zero_allowed=True, key=key)
+
+
+def check_chargeable(
+    gateways: Gateways, routing: Routing, key: BillingKey, pin: str | None, request: PaymentRequest
+) -> None:
+    """Raises Refused if no channel could ever take this charge on the key: it is gone, or objects.
+
+    For what is reserved: disabled channels may be enabled by then, and weights may change.
+    """
+    if key.group_id is not None and key.group_id not in routing.groups:
+        raise Refused(GROUP_GONE)
+    wanted = [pin] if pin else list(key.channels)
+    held = [routing.channels[channel_key] for channel_key in wanted if channel_key in routing.channels]
+    if not held:
+        raise Refused(CHANNEL_GONE)
+    exclusions = []
+    for channel in held:
+        texts = gateways.spec(channel.pg_provider).objections(Operation.CHARGE_BILLING_KEY, request)
+        if not texts:
+            return
+        exclusions.append(Exclusion(channel.channel_key, channel.pg_provider, "constraint", " ".join(texts)))
+    raise no_channel(Choices((), tuple(exclusions), zero_allowed=True))
 
 
 def _direct(routing: Routing, found: Resolved, objections: Objections) -> Plan:
     channel = routing.channels.get(found.pin or "")
     if channel is None:
-        raise Refused("이 빌링키의 채널이 삭제되어 결제할 수 없습니다. (the key's channel was deleted)")
+        raise Refused(CHANNEL_GONE)
     if texts := objections(channel):
         raise Refused(texts[0])
     choices = Choices((_candidate(channel, 100),), fixed_mode="direct")

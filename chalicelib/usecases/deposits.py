@@ -23,6 +23,7 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.payments import (
+    VIRTUAL_ACCOUNT,
     Payment,
     State,
     approve,
@@ -62,6 +63,12 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
+def approved(deps: Deps, payment: Payment, found: Approved) -> Payment:
+    """The payment with the money that was paid in, perhaps before we knew of the account and its secret."""
+    kept = digest(found.notice_secret) if found.notice_secret else payment.notice_digest
+    return approve(replace(payment, notice_digest=kept), found, deps.clock.now())
+
+
 def opened(deps: Deps, payment: Payment, result: AwaitingDeposit, took_ms: int | None = None) -> Payment:
     """The payment with the account that was issued for it, and a time to look at it."""
     kept = digest(result.notice_secret) if result.notice_secret else None
@@ -90,7 +97,7 @@ def conclude(deps: Deps, routing: Routing, payment: Payment, found: FindResult) 
     now = deps.clock.now()
     match found:
         case Approved() if found.amount == payment.request.amount:
-            return record_settled(deps, routing, approve(payment, found, now))
+            return record_settled(deps, routing, approved(deps, payment, found))
         case Revoked():
             # The merchant who asked for it is not told once more (V1); one who did not is.
             revoked = _looked_at_once_more(deps, revoke(payment, found, now))
@@ -137,7 +144,8 @@ def _wait_on(deps: Deps, payment: Payment, found: FindResult) -> None:
         overdue = Unknown(f"{payment.attempt.pg_provider} keeps the account open beyond its due time")
         look_again(deps, payment, overdue, due_at=next_look(deps, payment))
     else:
-        store_look(deps, payment, replace(payment, checks=0, due_at=next_look(deps, payment)))
+        over = None if payment.checks else payment.alarm  # that nothing clear was heard
+        store_look(deps, payment, replace(payment, checks=0, alarm=over, due_at=next_look(deps, payment)))
 
 
 def _revoke_again(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: AwaitingDeposit) -> None:
@@ -161,7 +169,7 @@ def _deposited_wrong(deps: Deps, routing: Routing, payment: Payment, found: Appr
     """Nobody can give it back by API without the buyer's account: a person has to, at the gateway."""
     if left(found).amount:
         text = f"{found.amount.to_decimal()} was paid in, another amount than asked for: refund it at the gateway"
-        look_again(deps, payment, found, found=replace(payment, alarm=payment.alarm or text))
+        look_again(deps, payment, found, found=replace(payment, alarm=text))
         return
     now = deps.clock.now()
     if payment.is_unsettled:
@@ -196,7 +204,7 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
     match found:
         case Approved() if left(found).amount:
             text = f"a deposit came after it was called {payment.v1_status}: refund it at the gateway"
-            store_look(deps, payment, replace(later, alarm=payment.alarm or text))
+            store_look(deps, payment, replace(later, alarm=text))
         case AwaitingDeposit():
             result = gateway.revoke_virtual_account(revoke_id(payment), found.gateway_ref, ASK_TIMEOUT)
             if isinstance(result, Revoked):
@@ -209,14 +217,25 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
             look_again(deps, payment, found)
 
 
+def is_gone(payment: Payment, found: FindResult) -> bool:
+    """True if the gateway has nothing, or nothing any more, of what was paid in."""
+    return payment.pay_method == VIRTUAL_ACCOUNT and isinstance(found, AwaitingDeposit | Declined | Revoked)
+
+
 def _look_for_reversal(deps: Deps, routing: Routing, payment: Payment, found: FindResult) -> None:
-    """A bank may take a deposit back. What was paid waits again then, and the merchant has to know it."""
-    if not isinstance(found, AwaitingDeposit):
-        store_look(deps, payment, replace(payment, due_at=None))
+    """A bank may take a deposit back. What was paid waits again then, and the merchant has to know it.
+
+    So it does if nothing can be paid in any more: the next look ends it. What was refunded without us is for a person.
+    """
+    looked = replace(payment, due_at=None)
+    if not is_gone(payment, found):
+        if isinstance(found, Approved) and found.balance not in (None, payment.balance):
+            looked = replace(looked, alarm="the gateway's balance differs from ours: was it refunded at the gateway?")
+        store_look(deps, payment, looked)
         return
     text = "the bank has taken the deposit back after the merchant was told that it is paid"
     if payment.cancelled_amount.amount:  # then it cannot be: for a person to find out
-        store_look(deps, payment, replace(payment, due_at=None, alarm=payment.alarm or text))
+        store_look(deps, payment, replace(looked, alarm=text))
         return
     now = deps.clock.now()
     waiting = reverse_deposit(payment, now, now + FIRST_LOOK * scale(deps, payment.environment), text)

@@ -68,9 +68,9 @@ def look_again(
 
 
 def store_look(deps: Deps, before: Payment, later: Payment) -> None:
-    """Store what a look has found, and call a person if it says so for the first time."""
+    """Store what a look has found, and call a person if it says so for the first time, or says something new."""
     (stored,) = deps.store.commit(later)
-    if stored.alarm and not before.alarm:
+    if stored.alarm and stored.alarm != before.alarm:
         alarm(stored.alarm, stored)
     if stored.due_at:
         task = Task(TaskKind.PAYMENT, (stored.merchant_id, stored.imp_uid), stored.due_at)

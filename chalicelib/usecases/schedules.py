@@ -12,8 +12,8 @@ from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import ENTRIES_PER_WRITE, MAX_ENTRIES, Booking, Order, Schedule, ScheduleState
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Deps, Ref, Task, TaskKind
-from chalicelib.usecases.charges import UNREGISTERED, Charge, key_charge, new_payment, run
-from chalicelib.usecases.choosing import Target
+from chalicelib.usecases.charges import UNREGISTERED, Charge, fill_buyer, key_charge, new_payment, run
+from chalicelib.usecases.choosing import Target, check_chargeable
 from chalicelib.usecases.recording import hand_over, record
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,11 @@ def book(
     Round trips: one read, and one write per fifty entries.
     """
     check_entries(entries)
-    key, _ = load_key(deps, merchant_id, customer_uid)
+    key, routing = load_key(deps, merchant_id, customer_uid)
     _check_pin(key, channel_key)
+    for entry in entries:
+        request = replace(entry.request, buyer=fill_buyer(entry.request, key))
+        check_chargeable(deps.gateways, routing, key, channel_key, request)
     now = deps.clock.now()
     fresh = [
         Order(

@@ -59,6 +59,7 @@ log = logging.getLogger(__name__)
 
 MAX_RESTARTS = 2
 """How often a reserved payment is started again at most, if its workers keep dying before they send it."""
+NOTHING_TO_REFUND = "은행이 입금을 취소하여 환불할 금액이 없습니다. (the bank has taken the deposit back)"
 LEASE = timedelta(seconds=75)
 """Longer than a look with two or three calls to the gateway can take, and than the function that runs it lives on."""
 
@@ -113,6 +114,8 @@ def _settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fo
 def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     now = deps.clock.now()
     match found:
+        case Approved() if payment.pay_method == VIRTUAL_ACCOUNT:
+            deposits.settle(deps, routing, gateway, payment, found)
         case Approved() if found.amount == payment.request.amount:
             approved = record_settled(deps, routing, approve(payment, found, now))
             if approved.awaits_void:
@@ -120,8 +123,6 @@ def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Paym
         case AwaitingDeposit() if found.amount == payment.request.amount:
             record_settled(deps, routing, deposits.opened(deps, payment, found))
         case AwaitingDeposit() | Revoked():
-            deposits.settle(deps, routing, gateway, payment, found)
-        case Approved() if payment.pay_method == VIRTUAL_ACCOUNT:
             deposits.settle(deps, routing, gateway, payment, found)
         case Approved():
             _void_wrong_amount(deps, routing, gateway, payment, found)
@@ -241,7 +242,7 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
         amount=cancel.amount,
         balance=payment.balance,
         charged=payment.request.amount,
-        reason=cancel.reason,
+        reason=cancel.reason or "취소 요청",
         tax_free=cancel.tax_free,
         vat=cancel.vat,
         refund_to=cancel.refund_to,
@@ -251,7 +252,10 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
 def _settle_cancel(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     """The gateway's balance tells whether the cancel happened. If it did not, the same cancel is sent again."""
     cancel = payment.open_cancel
-    if cancel is None or not isinstance(found, Approved) or found.balance is None:
+    if cancel and deposits.is_gone(payment, found) and settling_is_over(deps, payment):
+        kept = fail_cancel(payment, cancel.cancel_id, NOTHING_TO_REFUND, deps.clock.now())
+        deposits.settle(deps, routing, gateway, kept, found)
+    elif cancel is None or not isinstance(found, Approved) or found.balance is None:
         look_again(deps, payment, found)
     elif found.balance == payment.balance - cancel.amount and found.cancels:
         record_cancel(deps, routing, payment, cancel, Cancelled(found.cancels[-1], found.balance))

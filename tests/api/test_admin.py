@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from infra.sandbox.tosspayments import TEST_CREDENTIALS
+from tests.support.world import live
 
 
 def channel(api, name="toss", **more):
@@ -14,7 +15,7 @@ def channel(api, name="toss", **more):
         "pg_provider": "tosspayments",
         "pg_id": f"mid_{name}",
         "environment": "test",
-        "credentials": TEST_CREDENTIALS,
+        "credentials": live(TEST_CREDENTIALS) if more.get("environment") == "live" else TEST_CREDENTIALS,
     }
     return api.post("/admin/channels", fields | more)
 
@@ -285,12 +286,14 @@ def test_credentials_are_rotated_and_keys_stay(api, world):
     assert api.put("/admin/channels/channel-key-x", name="y")[0] == 404
 
 
-def test_deleting_the_default_group_says_what_that_means(api):
-    (key,) = keys(api, 1)
-    _, made = group(api, [(key, 100, True)])
+def test_the_default_group_cannot_be_deleted(api):
+    made = group(api, [(channel(api)[1]["channel_key"], 100, True)])[1]
     api.put("/admin/settings", default=made["id"])
-    assert "기본 그룹이 삭제되었습니다" in api.delete(f"/admin/channel-groups/{made['id']}")[1]["message"]
-    assert api.get("/admin/settings")[1]["default"] is None
+    status, body = api.delete(f"/admin/channel-groups/{made['id']}")
+    assert (status, body["field"]) == (409, "default")
+    other = group(api, [(channel(api, "b")[1]["channel_key"], 100, True)], name="other")[1]
+    api.put("/admin/settings", default=other["id"])
+    assert api.delete(f"/admin/channel-groups/{made['id']}")[0] == 200
 
 
 @pytest.mark.parametrize("name", [" ", "\u202e\u200b", "\n"])
@@ -301,3 +304,9 @@ def test_names_have_something_to_see(api, name):
 def test_names_are_the_same_with_spaces_around_them(api):
     channel(api, "한글 채널")
     assert channel(api, " 한글 채널 ")[1]["field"] == "name"
+
+
+def test_a_test_key_does_not_make_a_live_channel(api):
+    """Nothing would be paid, and the goods would be sent."""
+    status, body = channel(api, environment="live", credentials=TEST_CREDENTIALS)
+    assert (status, body["field"]) == (400, "credentials.secret_key")

@@ -510,7 +510,7 @@ def test_bodies_nobody_can_charge(service, literals, field):
         ({"amount": 1001}, "amount"),
         ({"checksum": "abc"}, "checksum"),
         ({"checksum": 999}, "checksum"),
-        ({"reason": "가" * 201}, "reason"),
+        ({"reason": "가" * 501}, "reason"),
         ({"enable_webhook": "maybe"}, "enable_webhook"),
         ({"merchant_uid": ["a"]}, "merchant_uid"),
     ],

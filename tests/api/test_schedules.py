@@ -377,3 +377,25 @@ def test_a_refused_booking_takes_the_key_along_that_it_issued(api, world):
     assert {channel["card_number"][:6] for channel in shown} == {"536148"}
     assert book("taken", "4242-4242-4242-4242") == 1
     assert api.get("/subscribe/customers/new")[1]["code"] == 0
+
+
+@pytest.mark.parametrize("entry", [{"currency": "USD", "amount": 10}, {"amount": 50}])
+def test_what_no_channel_could_ever_charge_is_not_booked(api, world, entry):
+    """Or it would be known at its time only, when nobody is there to mend it."""
+    world.two_gateways()
+    api.post("/subscribe/customers/c1", **CARD)
+    at = int(world.clock.now().timestamp()) + 3600
+    fields = {"customer_uid": "c1", "schedules": [{"merchant_uid": "m1", "schedule_at": at, "name": "x", **entry}]}
+    status, body = api.post("/subscribe/payments/schedule", fields)
+    assert (status, body["code"], body["response"]) == (200, 1, None)
+    assert api.get("/subscribe/payments/schedule/m1")[0] == 404
+
+
+def test_a_key_whose_group_is_gone_is_not_booked_on(api, world):
+    group = world.two_gateways(default=False)
+    api.post("/subscribe/customers/c1", channelGroupId=group.group_id, **CARD)
+    at = int(world.clock.now().timestamp()) + 3600
+    fields = {"customer_uid": "c1", "schedules": [{"merchant_uid": "m1", "schedule_at": at, "amount": 1000}]}
+    api.admin_token = world.merchant.admin_token
+    assert api.delete(f"/admin/channel-groups/{group.group_id}")[0] == 200
+    assert "채널 그룹이 삭제" in api.post("/subscribe/payments/schedule", fields)[1]["message"]

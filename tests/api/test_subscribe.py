@@ -250,8 +250,11 @@ def test_a_cancel_without_an_answer_is_finished_once(api, group, world, provider
     imp_uid = body["response"]["imp_uid"]
     world.sandboxes[provider].fail("cancel", fault)
     status, body = api.post("/payments/cancel", imp_uid=imp_uid, amount=4000)
-    assert (status, body["code"]) == (200, 1)
-    assert "확인하고 있습니다" in body["message"]
+    # Told "no", a merchant would ask once more, and give back twice.
+    assert (status, body["code"], body["response"]["status"]) == (200, 0, "paid")
+    assert (body["response"]["cancel_amount"], body["response"]["cancel_history"]) == (0, [])
+    assert "다시 취소하지 말고" in body["message"]
+    assert api.get(f"/payments/{imp_uid}")[1]["message"] == body["message"]
     assert api.post("/payments/cancel", imp_uid=imp_uid)[1]["code"] == 1
     world.run_to_quiet()
     payment = api.get(f"/payments/{imp_uid}")[1]["response"]

@@ -222,10 +222,12 @@ def test_an_unregistered_buyer_is_refused(world):
 
 
 def test_a_deleted_group_cannot_be_charged(world):
-    from chalicelib.usecases import groups
+    from chalicelib.usecases import groups, merchants
 
     group = world.two_gateways()
     issue(world)
+    settings = merchants.settings(world.deps, world.merchant_id)
+    merchants.save_settings(world.deps, world.admin, replace(settings, default=None))
     groups.delete(world.deps, world.admin, group.group_id)
     with pytest.raises(Refused, match="삭제"):
         again(world)

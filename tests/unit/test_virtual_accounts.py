@@ -270,6 +270,72 @@ def test_a_deposit_taken_back_after_a_refund_is_for_a_person(world, caplog):
     assert len(alarms(caplog)) == 1
 
 
+def test_a_deposit_taken_back_when_nothing_can_be_paid_in_any_more(world, toss, caplog):
+    payment = issue(world)
+    hear(world, pay_in(world, payment))
+    assert webhooks(world) == ["ready", "paid"]
+    world.clock.set(payment.account.due_at + timedelta(hours=1))
+    pay_in(world, payment, reverse=True)
+    assert state_at_gateway(toss, payment) == "expired"
+    hear(world, notice_of(toss, payment))
+    assert len(alarms(caplog)) == 1
+    let_pass(world, hours=1)
+    assert stored(world, payment).state is State.FAILED
+    assert webhooks(world) == ["ready", "paid", "ready", "failed"]
+    assert issue(world).state is State.WAITING  # the order is free
+
+
+def test_a_deposit_that_came_before_we_knew_the_account_can_be_taken_back(world, toss):
+    toss.fail("account", "reply_lost")
+    payment = issue(world)
+    pay_in(world, payment)
+    let_pass(world, hours=1)
+    assert stored(world, payment).state is State.PAID
+    hear(world, pay_in(world, payment, reverse=True))
+    assert stored(world, payment).state is State.WAITING
+    assert webhooks(world) == ["paid", "ready"]
+
+
+def test_a_refund_at_the_gateways_console_calls_a_person(world, caplog):
+    payment = issue(world)
+    notice = pay_in(world, payment)
+    hear(world, notice)
+    hear(world, notice)
+    assert not alarms(caplog)
+    meddle(world, find_charge=lambda inner, *args: replace(inner.find_charge(*args), balance=Money(900)))
+    hear(world, notice)
+    assert len(alarms(caplog)) == 1
+    assert (stored(world, payment).state, stored(world, payment).due_at) == (State.PAID, None)
+
+
+def test_an_alarm_of_before_hides_no_money(world, caplog):
+    """Neither that the gateway was down for a while, nor that it would not revoke."""
+    payment = issue(world)
+    notice = pay_in(world, payment)
+    real = world.deps
+    meddle(world, find_charge=lambda *_: Unknown("down"))
+    let_pass(world, hours=10)
+    assert len(alarms(caplog)) == 1
+    world.deps = real
+    meddle(world, find_charge=lambda inner, *args: replace(inner.find_charge(*args), amount=Money(8000)))
+    hear(world, notice)
+    let_pass(world, hours=3)
+    assert len(alarms(caplog)) == 2
+    assert "another amount" in alarms(caplog)[-1]
+
+
+def test_a_gateway_that_is_down_twice_calls_a_person_twice(world, caplog):
+    payment = issue(world)
+    real = world.deps
+    for times in (1, 2):
+        meddle(world, find_charge=lambda *_: Unknown("down"))
+        let_pass(world, hours=15)
+        assert len(alarms(caplog)) == times
+        world.deps = real
+        let_pass(world, hours=2)
+        assert stored(world, payment).alarm is None
+
+
 # --- one live account per order ------------------------------------------------------------------------------------
 
 
@@ -348,6 +414,21 @@ def test_a_deposit_after_it_expired_calls_a_person_and_is_not_given_back(world, 
     assert len(alarms(caplog)) == 1
     assert not cancelled
     assert webhooks(world) == ["ready", "failed"]
+
+
+def test_a_deposit_into_an_account_that_could_not_be_closed_calls_a_person_once_more(world, caplog):
+    payment = issue(world)
+    let_pass(world, hours=7 * 24 + 1)
+    open_again = AwaitingDeposit(payment.gateway_ref, Money(8900), payment.account)
+    real = world.deps
+    meddle(world, find_charge=lambda *_: open_again, revoke_virtual_account=lambda *_: NO)
+    let_pass(world, hours=25)
+    assert len(alarms(caplog)) == 1
+    world.deps = real
+    meddle(world, find_charge=lambda *_: Approved("key", Money(8900), world.clock.now()))
+    let_pass(world, hours=2)
+    assert len(alarms(caplog)) == 2
+    assert "a deposit came" in alarms(caplog)[-1]
 
 
 def test_a_notice_of_a_deposit_after_it_expired_calls_a_person(world, toss, caplog):
@@ -759,11 +840,40 @@ def test_a_refund_needs_an_account(world, paid, field):
     assert stored(world, paid) == paid  # nothing was claimed
 
 
+@pytest.mark.parametrize(
+    "account", ["110-123-456789 (02)", "신한 110-123-456789", "１10-123-456789", "110--123456789", "1" * 21]
+)
+def test_an_account_number_is_not_guessed_from_a_text(world, paid, account):
+    """The digits of a text could be the number of somebody else's account."""
+    with pytest.raises(Refused) as caught:
+        refund(world, paid, replace(REFUND_TO, account=account))
+    assert (caught.value.field, caught.value.code) == ("refund_account", 1)
+    assert stored(world, paid) == paid
+
+
+def test_a_refund_in_doubt_ends_when_the_bank_has_taken_the_deposit_back(world, paid, toss, caplog):
+    """Else the next deposit would be refunded for it, and the buyer's account kept for ever."""
+    toss.fail("cancel", "http_500")
+    assert refund(world, paid).open_cancel
+    pay_in(world, paid, reverse=True)
+    let_pass(world, hours=0.1)
+    assert stored(world, paid).open_cancel  # it may still arrive
+    let_pass(world, hours=2)
+    after = stored(world, paid)
+    assert (after.state, after.cancels[0].state) == (State.WAITING, CancelState.FAILED)
+    assert "456789" not in world.store.texts()
+    assert any("taken the deposit back" in text for text in alarms(caplog))
+    sent = calls(world, "cancel")
+    hear(world, pay_in(world, paid))
+    let_pass(world, hours=30)
+    assert (stored(world, paid).state, sent) == (State.PAID, [])
+    assert webhooks(world) == ["ready", "paid", "ready", "paid"]
+
+
 def test_the_buyers_account_is_kept_only_while_the_refund_is_open(world, paid, toss, caplog):
     caplog.set_level("DEBUG")
     toss.fail("cancel", "http_500")
-    with pytest.raises(Refused):
-        refund(world, paid)
+    assert refund(world, paid).open_cancel
     assert stored(world, paid).cancels[0].refund_to == REFUND_TO
     world.run_to_quiet(hours=2)
     after = stored(world, paid)
@@ -782,8 +892,7 @@ def test_a_card_payments_cancel_keeps_no_account_at_all(world, toss):
     payment = onetime(world, "card-order")
     toss.fail("cancel", "http_500")
     world.sandboxes["nice_v2"].fail("cancel", "http_500")
-    with pytest.raises(Refused):
-        refund(world, payment)
+    assert refund(world, payment).open_cancel
     assert stored(world, payment).cancels[0].refund_to is None
 
 
