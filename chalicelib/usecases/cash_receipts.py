@@ -468,6 +468,8 @@ def _payment_changes(deps: Deps, receipt: CashReceipt) -> tuple[Payment, ...]:
     if receipt.subject is not Subject.PAYMENT:
         return ()
     payment = deps.store.load(Ref(Payment, (receipt.merchant_id, receipt.subject_id)))
+    if payment and receipt.is_valid and not (payment.state is State.PAID and payment.balance.amount):
+        _alarm(receipt, receipt.current, "issued though its payment went back meanwhile: cancel it")
     if payment is None or payment.cash_receipt_issued is receipt.is_valid:
         return ()
     return (replace(payment, cash_receipt_issued=receipt.is_valid),)

@@ -258,7 +258,7 @@ def _settle_cancel(deps: Deps, routing: Routing, gateway: Gateway, payment: Paym
     elif cancel is None or not isinstance(found, Approved) or found.balance is None:
         look_again(deps, payment, found)
     elif found.balance == payment.balance - cancel.amount and found.cancels:
-        record_cancel(deps, routing, payment, cancel, Cancelled(found.cancels[-1], found.balance))
+        record_cancel(deps, routing, payment, cancel, Cancelled(found.cancels[-1], found.balance), tell_end=True)
     elif found.balance == payment.balance:
         _send_cancel_again(deps, routing, gateway, payment, cancel)
     else:
@@ -274,18 +274,27 @@ def _send_cancel_again(deps: Deps, routing: Routing, gateway: Gateway, payment: 
     if isinstance(result, Declined) and settling_is_over(deps, payment):
         after = ask(gateway, payment)
         if isinstance(after, Approved) and after.balance == payment.balance:
-            record_cancel(deps, routing, payment, cancel, result)
+            record_cancel(deps, routing, payment, cancel, result, tell_end=True)
             return
     if isinstance(result, Cancelled):
-        record_cancel(deps, routing, payment, cancel, result)
+        record_cancel(deps, routing, payment, cancel, result, tell_end=True)
     else:
         look_again(deps, payment, result)
 
 
 def record_cancel(
-    deps: Deps, routing: Routing, payment: Payment, cancel: Cancellation, result: CancelResult
+    deps: Deps,
+    routing: Routing,
+    payment: Payment,
+    cancel: Cancellation,
+    result: CancelResult,
+    *,
+    tell_end: bool = False,
 ) -> Payment:
-    """Store what became of a cancel, with the webhook if it was asked for. Raises Conflict, StoreUnavailable."""
+    """Store what became of a cancel, with the webhook if it was asked for. Raises Conflict, StoreUnavailable.
+
+    tell_end: the merchant was told that it is being confirmed, and hears of its end in any case.
+    """
     now = deps.clock.now()
     match result:
         case Cancelled():
@@ -297,10 +306,11 @@ def record_cancel(
             moved = suspend_cancel(fresh, cancel.cancel_id, result.detail, now, next_look(deps, fresh))
         case _:
             moved = fail_cancel(payment, cancel.cancel_id, "PG사에 연결할 수 없습니다. (not sent)", now)
-    if not isinstance(result, Cancelled):
-        return store_payment(deps, moved, None, [])
-    notices = notices_for(deps, routing, moved, "cancelled", cancel.cancel_id) if cancel.notify else []
+    done = isinstance(result, Cancelled)
+    notices = []
+    if tell_end or (done and cancel.notify):
+        notices = notices_for(deps, routing, moved, moved.v1_status, cancel.cancel_id)
     order = None
-    if moved.scheduled:  # the schedule shows its payment's status
+    if done and moved.scheduled:  # the schedule shows its payment's status
         order = deps.store.load(Ref(Order, (moved.merchant_id, moved.request.merchant_uid)))
     return store_payment(deps, moved, order, notices)

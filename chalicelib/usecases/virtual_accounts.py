@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.domain.charging import (
+    Approved,
     AwaitingDeposit,
     Declined,
     DepositNotice,
@@ -224,7 +225,7 @@ def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappi
         found = settling.look(deps, routing, payment)
     except Conflict:
         raise Unavailable(NOT_NOW) from None
-    if isinstance(found, NotSent | Unknown):
+    if not isinstance(found, Approved | AwaitingDeposit | Declined | Revoked):
         raise Unavailable(NOT_NOW)
 
 

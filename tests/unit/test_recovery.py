@@ -1,5 +1,6 @@
 """What breaks, and how it ends: one charge or none, our books like the gateway's, nothing stuck."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -15,7 +16,7 @@ from chalicelib.storage.items import DUE_SHARDS
 from chalicelib.usecases import billing_keys, cancels, timer
 from chalicelib.usecases.choosing import Target
 from tests.support.api import CARD as API_CARD
-from tests.support.recovery import Dying, Meddling, at, balance, book, late, meddle, onetime, stored, use
+from tests.support.recovery import NO, Dying, Meddling, at, balance, book, cancel, late, meddle, onetime, stored, use
 from tests.support.world import CARD
 
 
@@ -145,6 +146,22 @@ def test_many_settlers_send_a_cancel_again_once(world, gateway):
         list(pool.map(lambda _: settling.settle(world.deps, world.merchant_id, payment.imp_uid), range(8)))
     world.run_to_quiet()
     assert stored(world, payment).balance.amount == balance(world) == 5900
+
+
+@pytest.mark.parametrize(("answer", "status"), [(None, "cancelled"), (NO, "paid")])
+def test_how_a_cancel_in_doubt_ended_is_told_though_no_webhook_was_asked_for(world, gateway, answer, status):
+    world.webhook_url("https://shop.example/hook")
+    payment = onetime(world)
+    world.run_queue()
+    world.sender.sent.clear()
+    world.sandboxes[gateway].fail("cancel", "http_500")
+    assert cancel(world, payment).open_cancel
+    if answer:
+        meddle(world, cancel=lambda *_: answer)
+    world.run_to_quiet()
+    [(_, told, _)] = world.sender.sent
+    assert json.loads(told)["status"] == status
+    assert json.loads(told)["cancellation_id"] == stored(world, payment).cancels[0].cancel_id
 
 
 def test_cancels_do_not_pile_up_without_end(world, gateway):

@@ -197,7 +197,7 @@ def test_a_card_payments_order_has_no_deposits(world):
         hear(world, {"orderId": payment.attempt.order_id, "secret": "x"})
 
 
-@pytest.mark.parametrize("fault", ["http_500", "garbage", "reply_lost"])
+@pytest.mark.parametrize("fault", ["http_500", "garbage", "reply_lost", "decline"])
 def test_a_notice_that_cannot_be_verified_now_is_sent_again(world, toss, fault):
     payment = issue(world)
     notice = pay_in(world, payment)
