@@ -238,14 +238,9 @@ class Adapter(Base):
             body["customerMobilePhone"] = mobile
         if account.fixed_key:
             body["accountKey"] = account.fixed_key
-        reply = self._send("POST", "/v1/virtual-accounts", "issue_virtual_account", timeout, body, order_id)
-        if not isinstance(reply, Reply):
-            return reply
-        if reply.status != 200:
-            return _refusal(reply)
-        payment = _parse(_Payment, reply)
-        if payment is None or payment.order_id != order_id:
-            return Unknown("the reply is not about this order")
+        payment = self._pay("issue_virtual_account", "/v1/virtual-accounts", order_id, body, timeout)
+        if not isinstance(payment, _Payment):
+            return payment
         return self._unpaid(payment) or Unknown(f"status {quote_text(payment.status, 30)}")
 
     def revoke_virtual_account(self, revoke_id: str, gateway_ref: str, timeout: float) -> RevokeResult:
@@ -349,7 +344,10 @@ class Adapter(Base):
             amount=Money(receipt.amount),
         )
 
-    def _charge(self, operation: str, path: str, order_id: str, body: dict[str, Any], timeout: float) -> ChargeResult:
+    def _pay(
+        self, operation: str, path: str, order_id: str, body: dict[str, Any], timeout: float
+    ) -> "_Payment | Declined | NotSent | Unknown":
+        """The payment that the reply shows, if it is surely ours."""
         reply = self._send("POST", path, operation, timeout, body, order_id)
         if not isinstance(reply, Reply):
             return reply
@@ -358,6 +356,12 @@ class Adapter(Base):
         payment = _parse(_Payment, reply)
         if payment is None or payment.order_id != order_id:
             return Unknown("the reply is not about this order")
+        return payment
+
+    def _charge(self, operation: str, path: str, order_id: str, body: dict[str, Any], timeout: float) -> ChargeResult:
+        payment = self._pay(operation, path, order_id, body, timeout)
+        if not isinstance(payment, _Payment):
+            return payment
         if payment.status == "DONE":
             return self._approved(payment)
         if payment.status in FAILED_STATUSES:

@@ -101,13 +101,15 @@ def updates(table: str, additions: Additions, *, crowded: bool = False) -> list[
     return writes
 
 
-def hours_of(items: Sequence[dict[str, Any]], facets: Sequence[str]) -> Counter[int]:
-    """Entries per hour (since 1970) over all shards and the facets asked for. items: tallies as stored."""
+def attributes(facets: Sequence[str]) -> list[str]:
+    return [f"{facet}_{hour:02d}" for facet in facets for hour in range(24)]
+
+
+def hours_of(items: Sequence[dict[str, Any]]) -> Counter[int]:
+    """Entries per hour (since 1970) over all shards and facets. items: tallies, without keys but `sk`."""
     found: Counter[int] = Counter()
     for item in items:
-        day = int(item["sk"]["S"].partition("#")[0])
+        day = int(item.pop("sk")["S"].partition("#")[0])
         for name, value in item.items():
-            facet, _, hour = name.rpartition("_")
-            if facet in facets:
-                found[day * 24 + int(hour)] += int(value["N"])
+            found[day * 24 + int(name[-2:])] += int(value["N"])
     return found
