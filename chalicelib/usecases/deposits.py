@@ -82,7 +82,9 @@ def next_look(deps: Deps, payment: Payment) -> datetime:
     if account is None:
         raise ValueError(f"{payment.imp_uid} has no virtual account")
     now, factor = deps.clock.now(), scale(deps, payment.environment)
-    first, closes = account.issued_at + FIRST_LOOK * factor, account.due_at + AFTER_DUE * factor
+    # Accounts tend to be due at midnight, all of them: their questions are spread over some fifteen minutes.
+    spread = timedelta(seconds=int(payment.imp_uid[-3:]))
+    first, closes = account.issued_at + FIRST_LOOK * factor, account.due_at + (AFTER_DUE + spread) * factor
     following = first if now < first else now + PAUSE * factor
     return min(following, closes) if now < closes else following
 
