@@ -310,3 +310,16 @@ def test_a_test_key_does_not_make_a_live_channel(api):
     """Nothing would be paid, and the goods would be sent."""
     status, body = channel(api, environment="live", credentials=TEST_CREDENTIALS)
     assert (status, body["field"]) == (400, "credentials.secret_key")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "text"),
+    [
+        ({"nope": 1}, "nope", "알 수 없는 항목"),
+        ({"webhook_content_type": "xml"}, "webhook_content_type", "'application/json'"),
+    ],
+)
+def test_a_setting_that_is_none_says_what_is_wrong_with_it(api, fields, field, text):
+    status, body = api.put("/admin/settings", fields)
+    assert (status, body["field"]) == (400, field)
+    assert text in body["message"]

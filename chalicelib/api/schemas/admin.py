@@ -2,7 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -75,6 +75,4 @@ class SettingsBody(Strict):
     default: Annotated[str, Field(max_length=80)] | None = None
     live_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
     test_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
-    webhook_content_type: Annotated[str, Field(pattern=r"^application/(json|x-www-form-urlencoded)$")] = (
-        "application/json"
-    )
+    webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"] = "application/json"

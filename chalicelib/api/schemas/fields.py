@@ -83,6 +83,7 @@ _EXPLANATIONS = {
     "model_type": "객체여야 합니다. (must be an object)",
     "bool_type": "true 또는 false여야 합니다. (must be true or false)",
     "bool_parsing": "true 또는 false여야 합니다. (must be true or false)",
+    "extra_forbidden": "알 수 없는 항목입니다. (unknown field)",
     "value_error": "{error}",
 }
 """By pydantic's type of error; the names in braces are its context's."""
