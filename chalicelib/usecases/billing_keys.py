@@ -16,13 +16,13 @@ from chalicelib.domain.charging import (
     KeyIssued,
     NotSent,
     Operation,
-    Unknown,
 )
 from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.merchants import Routing
 from chalicelib.ports import Conflict, Deleted, Deps, Ref
 from chalicelib.usecases.choosing import Resolved, Target, resolve
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.parallel import at_once
 from chalicelib.usecases.vault import open_gateway, open_key, seal_key
 
@@ -95,14 +95,16 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
         return " ".join(missing)
     request = IssueRequest(order_id, wanted.customer_uid, wanted.customer_id, wanted.customer)
     budget = wanted.budget or deps.timing.request_budget
-    try:
-        gateway = open_gateway(deps, routing, channel.channel_key)
+
+    def ask() -> IssueResult | str:
+        try:
+            gateway = open_gateway(deps, routing, channel.channel_key)
+        except Refused as refused:
+            return refused.message
         return gateway.issue_billing_key(request, wanted.card, budget.total_seconds())
-    except Refused as refused:
-        return refused.message
-    except Exception as error:  # one broken adapter must not take the other channels' keys with it
-        log.exception("adapter %s raised", channel.pg_provider)
-        return Unknown(f"adapter raised {type(error).__name__}")
+
+    # One broken adapter must not take the other channels' keys with it.
+    return guarded(ask, f"issue {order_id} at {channel.pg_provider}")
 
 
 def _assemble(

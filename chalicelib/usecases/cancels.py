@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from chalicelib.domain.charging import CancelResult, Declined, NotSent, RefundAccount, Unknown
+from chalicelib.domain.charging import CancelResult, Declined, NotSent, RefundAccount
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
@@ -20,6 +20,7 @@ from chalicelib.domain.payments import (
     claim_cancel,
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.settling import cancel_request, record_cancel
 from chalicelib.usecases.vault import open_gateway
 
@@ -173,11 +174,7 @@ def _money(payment: Payment, wanted: Cancel, name: str) -> Money | None:
 
 
 def _send(gateway: Gateway, payment: Payment, entry: Cancellation, timeout: float) -> CancelResult:
-    try:
-        return gateway.cancel(cancel_request(payment, entry), timeout)
-    except Exception as error:  # a bug in an adapter must not turn a sent cancel into "failed"
-        log.exception("adapter raised on cancel %s", entry.cancel_id)
-        return Unknown(f"adapter raised {type(error).__name__}")
+    return guarded(lambda: gateway.cancel(cancel_request(payment, entry), timeout), f"cancel {entry.cancel_id}")
 
 
 def _answer(payment: Payment, result: CancelResult) -> Payment:

@@ -7,8 +7,6 @@ it asks the gateway for our order id where that is possible, and else sends the 
 
 import logging
 import re
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -53,6 +51,7 @@ from chalicelib.domain.receipts import (
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases.choosing import Target, resolve
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import scale
 from chalicelib.usecases.lookups import UNKNOWN_PAYMENT
 from chalicelib.usecases.vault import open_gateway
@@ -316,7 +315,7 @@ def _send_issue(deps: Deps, gateway: Gateway, attempt: ReceiptAttempt, issue: _I
     request = CashReceiptRequest(
         attempt.order_id, attempt.terms, wanted.identifier, wanted.identifier_type, wanted.name, wanted.buyer
     )
-    result = _guarded(lambda: gateway.issue_cash_receipt(request, _left(deps, issue.ends_at)))
+    result = guarded(lambda: gateway.issue_cash_receipt(request, _left(deps, issue.ends_at)), "a cash receipt")
     match result:
         case Declined():
             return replace(result, code=_strike(result.code, wanted), message=_strike(result.message, wanted))
@@ -361,7 +360,7 @@ def _send_cancel(deps: Deps, gateway: Gateway, attempt: ReceiptAttempt, ends_at:
         receipt_tid=attempt.receipt_tid or "",
         amount=attempt.terms.amount,
     )
-    return _guarded(lambda: gateway.cancel_cash_receipt(request, _left(deps, ends_at)))
+    return guarded(lambda: gateway.cancel_cash_receipt(request, _left(deps, ends_at)), "a cash receipt")
 
 
 # --- both ---------------------------------------------------------------------------------------------------------
@@ -396,18 +395,10 @@ def _claim(deps: Deps, receipt: CashReceipt) -> CashReceipt:
 def _ask(deps: Deps, gateway: Gateway, attempt: ReceiptAttempt, ends_at: float) -> FindReceiptResult:
     """Half of the time that is left, so that something can still be sent after it."""
     timeout = _left(deps, ends_at) / 2
-    found = _guarded(lambda: gateway.find_cash_receipt(attempt.order_id, attempt.since, attempt.sent_at, timeout))
+    found = guarded(
+        lambda: gateway.find_cash_receipt(attempt.order_id, attempt.since, attempt.sent_at, timeout), "a cash receipt"
+    )
     return _matching(found, attempt)
-
-
-def _guarded(call: Callable[[], R]) -> R | Unknown:
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001 - a bug in an adapter must not turn what was sent into "failed"
-        # Where it broke, and not what it says: that could be the identifier.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        log.error("adapter raised %s on a cash receipt\n%s", type(error).__name__, where)  # noqa: TRY400
-        return Unknown(f"adapter raised {type(error).__name__}")
 
 
 def _matching(result: R, attempt: ReceiptAttempt) -> R | Unknown:

@@ -35,6 +35,7 @@ from chalicelib.domain.routing import Decision, draw
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import deposits
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import suspended
 from chalicelib.usecases.recording import alarm, record
 from chalicelib.usecases.vault import open_gateway, open_key
@@ -187,11 +188,7 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
 
 
 def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> Result:
-    try:
-        return charge.send(gateway, attempt, timeout)
-    except Exception as error:  # a bug in an adapter must not turn a sent charge into "failed"
-        log.exception("adapter %s raised", attempt.pg_provider)
-        return Unknown(f"adapter raised {type(error).__name__}")
+    return guarded(lambda: charge.send(gateway, attempt, timeout), f"charge {attempt.order_id}")
 
 
 def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decision) -> Payment:

@@ -22,7 +22,6 @@ from chalicelib.domain.charging import (
     PaymentRequest,
     Revoked,
     RevokeResult,
-    Unknown,
     VirtualAccountRequest,
 )
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, TryAgain, Unavailable
@@ -32,6 +31,7 @@ from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Uns
 from chalicelib.usecases import deposits, settling
 from chalicelib.usecases.charges import Charge, check_notice_urls, load_routing, new_payment, run
 from chalicelib.usecases.choosing import Target, plan_for_virtual_account
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import ask, next_look
 from chalicelib.usecases.lookups import UNKNOWN_PAYMENT
 from chalicelib.usecases.recording import alarm, store_payment
@@ -156,19 +156,13 @@ def _claim(deps: Deps, payment: Payment) -> Payment:
 
 def _send(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> RevokeResult:
     left = ends_at - deps.clock.monotonic()
-    try:
-        return gateway.revoke_virtual_account(deposits.revoke_id(payment), payment.gateway_ref or "", left)
-    except Exception as error:  # a bug in an adapter must not turn a sent revoke into "failed"
-        log.exception("adapter raised on revoking %s", payment.imp_uid)
-        return Unknown(f"adapter raised {type(error).__name__}")
+    revoke_id, ref = deposits.revoke_id(payment), payment.gateway_ref or ""
+    return guarded(lambda: gateway.revoke_virtual_account(revoke_id, ref, left), f"revoke {revoke_id}")
 
 
 def _ask(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> FindResult:
-    try:
-        return ask(gateway, payment, ends_at - deps.clock.monotonic())
-    except Exception as error:  # nor may one hide that the revoke was sent
-        log.exception("adapter raised on asking for %s", payment.imp_uid)
-        return Unknown(f"adapter raised {type(error).__name__}")
+    left = ends_at - deps.clock.monotonic()
+    return guarded(lambda: ask(gateway, payment, left), f"question for {payment.imp_uid}")
 
 
 def _record(

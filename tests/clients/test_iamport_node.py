@@ -26,12 +26,6 @@ def iamport(local_service):
 
 
 @pytest.fixture
-def order():
-    """A merchant_uid that nobody has used."""
-    return f"node-{uuid4()}"[:40]
-
-
-@pytest.fixture
 def payment(iamport, order):
     return iamport.call("subscribe.onetime", {"merchant_uid": order, "amount": 1000, **CARD})
 

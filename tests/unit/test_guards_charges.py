@@ -12,7 +12,7 @@ from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order, ScheduleState
 from chalicelib.domain.payments import Payment, State, fail_unsent
 from chalicelib.ports import Conflict, Ref, TaskKind
-from chalicelib.usecases import charges, looks, notifying, schedules, settling, timer
+from chalicelib.usecases import billing_keys, charges, looks, notifying, schedules, settling, timer
 from chalicelib.usecases.choosing import Target
 from tests.support.recovery import Dying, book, claim_and_die, late, meddle, onetime, payment_of, settle, stored
 from tests.support.world import CARD, World, request
@@ -241,3 +241,19 @@ def test_an_approved_charge_is_never_answered_with_try_again(world, times):
     world.run_to_quiet(hours=1)
     assert world.store.load(Ref(Payment, (world.merchant_id, payment.imp_uid))).v1_status == "paid"
     assert len(world.captured()) == 1
+
+
+def test_what_a_broken_adapter_says_is_not_logged(world, caplog):
+    """It may hold the card: a library's error shows what it could not read."""
+    world.two_gateways()
+
+    def broken(_, *args):
+        raise ValueError(f"cannot read {CARD.number}")
+
+    meddle(world, charge_card=broken, issue_billing_key=broken)
+    assert onetime(world).v1_status == "ready"
+    with pytest.raises(billing_keys.IssueFailed):
+        billing_keys.issue(world.deps, world.merchant_id, billing_keys.Issue("c", CARD, Target()))
+    assert "adapter raised ValueError" in caplog.text
+    assert CARD.number not in caplog.text
+    assert CARD.number not in world.store.texts()

@@ -136,12 +136,12 @@ def reachable_source(view):
     """The source of a view and of the functions in its module that it uses."""
     view = inspect.unwrap(view)
     functions = {n: f for n, f in vars(sys.modules[view.__module__]).items() if inspect.isfunction(f)}
-    done, todo = {}, [view]
-    while todo:
-        function = inspect.unwrap(todo.pop())
+    done, ahead = {}, [view]
+    while ahead:
+        function = inspect.unwrap(ahead.pop())
         if function.__name__ not in done:
             done[function.__name__] = source = inspect.getsource(function)
-            todo += [f for n, f in functions.items() if re.search(rf"\b{n}\(", source)]
+            ahead += [f for n, f in functions.items() if re.search(rf"\b{n}\(", source)]
     return "".join(done.values())
 
 
