@@ -83,6 +83,7 @@ def _queues(settings: config.Settings) -> dict[TaskKind, str]:
         TaskKind.SCHEDULE: settings.payments_queue_url,
         TaskKind.PAYMENT: settings.payments_queue_url,
         TaskKind.BOOKING: settings.payments_queue_url,
+        TaskKind.HEALTH: settings.payments_queue_url,
         TaskKind.NOTICE: settings.notices_queue_url,
     }
 

@@ -9,7 +9,7 @@ import logging
 import sys
 from typing import Any
 
-_FIELDS = ("needs_a_person", "imp_uid", "handed_over")
+_FIELDS = ("needs_a_person", "channel_down", "channel_key", "imp_uid", "handed_over")
 
 
 class JsonFormatter(logging.Formatter):

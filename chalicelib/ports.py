@@ -268,6 +268,7 @@ class Task:
     """Work to be looked at at `due_at`. Delivered at least once; the work itself claims before it acts."""
 
     kind: TaskKind
+    HEALTH = "health"
     parts: tuple[str, ...]
     due_at: datetime
 

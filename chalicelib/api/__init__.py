@@ -19,6 +19,7 @@ _AT_FIRST_USE = (
     "chalicelib.usecases.checking",
     "chalicelib.usecases.groups",
     "chalicelib.usecases.lookups",
+    "chalicelib.usecases.health",
     "chalicelib.usecases.merchants",
     "chalicelib.usecases.preparing",
     "chalicelib.usecases.rescheduling",

@@ -9,12 +9,13 @@ from chalice.app import Blueprint
 
 from chalicelib.api import schemas, views
 from chalicelib.api.endpoints import Answer, Call, admin
-from chalicelib.domain.errors import InvalidRequest, Unauthorized
-from chalicelib.usecases import channels, charges, groups, lookups, merchants
+from chalicelib.domain.errors import InvalidRequest
+from chalicelib.usecases import channels, charges, groups, health, merchants
 
 if TYPE_CHECKING:
     from chalicelib.domain.accounts import AdminToken, Audit
     from chalicelib.domain.groups import ChannelGroup
+    from chalicelib.domain.health import Health
 
 bp = Blueprint(__name__)
 
@@ -34,14 +35,14 @@ def create_channel(call: Call) -> Answer:
 
 @admin(bp, "GET", "/admin/channels")
 def list_channels(call: Call) -> Answer:
-    routing = charges.load_routing(call.deps, call.merchant_id)
-    return Answer([channels.shown(channel) for channel in routing.channels.values()])
+    routing, known = charges.load_to_charge(call.deps, call.merchant_id)
+    return Answer([_with_health(channel, known) for channel in routing.channels.values()])
 
 
 @admin(bp, "GET", "/admin/channels/{channel_key}")
 def get_channel(call: Call) -> Answer:
-    routing = charges.load_routing(call.deps, call.merchant_id)
-    return Answer(channels.shown(routing.channel(call.path["channel_key"])))
+    routing, known = charges.load_to_charge(call.deps, call.merchant_id)
+    return Answer(_with_health(routing.channel(call.path["channel_key"]), known))
 
 
 @admin(bp, "PUT", "/admin/channels/{channel_key}")
@@ -122,9 +123,8 @@ def put_settings(call: Call) -> Answer:
     return Answer(merchants.shown_settings(merchants.save_settings(call.deps, _admin(call), wanted)))
 
 
-@admin(bp, "GET", "/admin/payments/{imp_uid}")
-def get_routing(call: Call) -> Answer:
-    return Answer(views.routing_view(lookups.by_imp_uid(call.deps, call.merchant_id, call.path["imp_uid"])))
+def _with_health(channel: Channel, known: Health | None) -> dict[str, Any]:
+    return {**channels.shown(channel), "health": health.shown(known, channel.channel_key)}
 
 
 def _content(body: schemas.GroupBody) -> groups.GroupContent:

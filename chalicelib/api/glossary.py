@@ -198,6 +198,11 @@ TEXTS: dict[str, str] = {
     "key": "채널 / Channel",
     "channels": "채널 / Channels",
 }
+    "health": "PG사의 응답 상태 / Whether its gateway answers",
+    "since": "이 상태가 된 시각 / In this state since",
+    "failures": "연속 실패 횟수 / Failures in a row",
+    "next_probe_at": "다음 확인 시각 / When its gateway is asked next",
+    "last_error": "마지막 실패의 이유 / What went wrong last",
 
 EXAMPLES: dict[str, Any] = {
     "imp_uid": "imp_448280090638",

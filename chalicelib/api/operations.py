@@ -635,8 +635,8 @@ OPERATIONS: tuple[Operation, ...] = (
             "credentials": {"secret_key": "test_sk_..."},
         },
     ),
-    _admin("GET", "/admin/channels", "채널 목록 / List channels.", list[shapes.Channel]),
-    _admin("GET", "/admin/channels/{channel_key}", "채널 하나 / One channel.", shapes.Channel),
+    _admin("GET", "/admin/channels", "채널과 그 상태 목록 / List channels and their health.", list[shapes.WatchedChannel]),
+    _admin("GET", "/admin/channels/{channel_key}", "채널 하나와 그 상태 / One channel and its health.", shapes.WatchedChannel),
     _admin(
         "PUT", "/admin/channels/{channel_key}",
         "이름을 바꾸거나 인증 정보를 교체합니다. 빌링키는 유지됩니다. / Rename, or rotate credentials; billing keys stay.",

@@ -299,6 +299,18 @@ class Channel(Shape):
     created_at: UnixTime
 
 
+class ChannelHealth(Shape):
+    state: Literal["up", "down", "probation"]
+    since: UnixTime | None
+    failures: int
+    next_probe_at: UnixTime | None
+    last_error: str | None
+
+
+class WatchedChannel(Channel):
+    health: ChannelHealth
+
+
 class GroupEntry(Shape):
     channel_key: str
     weight: Annotated[int, Field(ge=0, le=100)]

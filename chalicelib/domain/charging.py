@@ -252,17 +252,26 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request surely never reached the gateway: refused connection, DNS, TLS."""
+    """The request surely never reached the gateway: refused connection, DNS, TLS.
+
+    unwell: nobody opened, which speaks against the gateway. False: it was for us to send it, and we did not.
+    """
 
     detail: str
+    unwell: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request may have reached the gateway and no clear answer was read. Settle it before charging again."""
+    """The request may have reached the gateway and no clear answer was read. Settle it before charging again.
+
+    unwell: the gateway gave no answer, or an unreadable one, or HTTP 5xx, which speaks against it. False: it answered
+    in its own words, and we cannot be sure what they mean, or whether they are about our question.
+    """
 
     detail: str
     code: str | None = None
+    unwell: bool = False
 
 
 @dataclass(frozen=True, slots=True)

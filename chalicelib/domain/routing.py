@@ -7,7 +7,7 @@ the choice is random by weight; channels at 0 % serve super keys only when no we
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.domain.errors import NoChannel
@@ -65,6 +65,20 @@ class Choices:
         """The choices for a failover attempt: those tried are out, 0 % channels are standbys."""
         left = tuple(c for c in self.candidates if c.channel_key not in channel_keys)
         return Choices(left, self.exclusions, zero_allowed, self.group_id, self.group_version)
+
+    def leaving_out(self, unwell: Sequence[Exclusion], *, standbys: bool) -> "Choices":
+        """The choices without these channels, unless nobody would be left to draw: then trying them harms nobody.
+
+        So who was named outright stays, being alone. standbys: 0 % channels may stand in for all weighted ones.
+        """
+        keys = {excluded.channel_key for excluded in unwell}
+        left = tuple(c for c in self.candidates if c.channel_key not in keys)
+        weighted = any(c.weight for c in left)
+        all_weighted_out = not weighted and any(c.weight for c in self.candidates)
+        zero_allowed = standbys if all_weighted_out else self.zero_allowed
+        if not weighted and not (left and zero_allowed):
+            return self
+        return replace(self, candidates=left, exclusions=(*self.exclusions, *unwell), zero_allowed=zero_allowed)
 
 
 def draw(choices: Choices, rng: random.Random, now: datetime) -> Decision:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from chalicelib.domain.charging import (
     DepositNotice,
+    FindResult,
     GatewaySpec,
     IssueVirtualAccountResult,
     PaymentRequest,
@@ -26,6 +27,9 @@ class Base:
     """Refuses what its subclass does not override. The subclass's SPEC says so too, and nobody asks for it."""
 
     spec: GatewaySpec
+
+    def find_charge(self, order_id: str, requested_at: datetime, currency: str, timeout: float) -> FindResult:  # noqa: ARG002
+        self._cannot("query by order id")
 
     def issue_cash_receipt(self, request: CashReceiptRequest, timeout: float) -> IssueReceiptResult:  # noqa: ARG002
         self._cannot("cash receipts by API")

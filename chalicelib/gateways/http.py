@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 KST = timezone(timedelta(hours=9), "KST")
 
 CONNECT_TIMEOUT = 3.0
+FAIR_TIMEOUT = 5.0
+"""Seconds. Who was given less, at the end of somebody's time, may be well though no reply was read."""
 MAX_REPLY = 1 << 20
 """Replies of gateways are a few KB; a longer body is not an answer to our question."""
 
@@ -118,9 +120,9 @@ class HttpClient:
         try:
             return self.send(method, url, operation=operation, timeout=timeout, headers=headers, body=body)
         except NotSentError as exc:
-            return NotSent(str(exc))
+            return NotSent(str(exc), unwell=timeout >= FAIR_TIMEOUT)
         except NoReplyError as exc:
-            return Unknown(str(exc))
+            return Unknown(str(exc), unwell=timeout >= FAIR_TIMEOUT)
 
     @contextmanager
     def _connect(self, url: SplitResult, timeout: float) -> Iterator[tuple[HTTPConnection, float]]:

@@ -563,7 +563,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     """What an answer other than success means: no only with a code that is known to mean no."""
     result = _parse(_Result, reply)
     if result is None:
-        return Unknown(f"HTTP {reply.status} without a code")
+        return Unknown(f"HTTP {reply.status} without a code", unwell=True)
     code = quote_text(result.code, 60)
     message = quote_text(result.message or code)
     reason = DECLINES.get(code)
@@ -596,7 +596,7 @@ def _before_charge(result: Declined | NotSent | Unknown) -> Declined | NotSent |
     channel may take it. An answer that names a code stays as it is: "order id in use" may speak of an earlier charge.
     """
     if isinstance(result, Unknown) and result.code is None:
-        return NotSent(f"no key to charge: {result.detail}")
+        return NotSent(f"no key to charge: {result.detail}", unwell=result.unwell)
     return result
 
 

@@ -353,10 +353,7 @@ class Adapter(Base):
             return reply
         if reply.status != 200:
             return _refusal(reply)
-        payment = _parse(_Payment, reply)
-        if payment is None or payment.order_id != order_id:
-            return Unknown("the reply is not about this order")
-        return payment
+        return _payment(reply, order_id)
 
     def _charge(self, operation: str, path: str, order_id: str, body: dict[str, Any], timeout: float) -> ChargeResult:
         payment = self._pay(operation, path, order_id, body, timeout)
@@ -399,9 +396,9 @@ class Adapter(Base):
             if reply.status == 404 and refusal.code == "NOT_FOUND_PAYMENT":
                 return NotFound()
             return Unknown("the query was refused", refusal.code)
-        payment = _parse(_Payment, reply)
-        if payment is None or payment.order_id != order_id:
-            return Unknown("the reply is not about this order")
+        payment = _payment(reply, order_id)
+        if isinstance(payment, Unknown):
+            return payment
         if unpaid := self._unpaid(payment):
             return unpaid
         if payment.is_revoked:
@@ -665,11 +662,20 @@ def _parse(model: type[W], reply: Reply) -> W | None:
         return None
 
 
+def _payment(reply: Reply, order_id: str) -> _Payment | Unknown:
+    payment = _parse(_Payment, reply)
+    if payment is None:
+        return Unknown("the reply is unreadable", unwell=True)
+    if payment.order_id != order_id:
+        return Unknown("the reply is not about this order")
+    return payment
+
+
 def _refusal(reply: Reply) -> Declined | Unknown:
     """What an answer other than success means. Only a 4xx with a code that is known to mean no is a decline."""
     refusal = _parse(_Refusal, reply)
     if refusal is None:
-        return Unknown(f"HTTP {reply.status} without a code")
+        return Unknown(f"HTTP {reply.status} without a code", unwell=True)
     code = quote_text(refusal.code, 60)
     message = quote_text(refusal.message or code)
     reason = DECLINES.get(code)
@@ -677,7 +683,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
         return Declined(reason, code, message)
     if not reason and code not in UNKNOWN_CODES:
         log.warning("tosspayments: code %r is not mapped, outcome unknown", code)
-    return Unknown(f"HTTP {reply.status}: {message}", code)
+    return Unknown(f"HTTP {reply.status}: {message}", code, unwell=reply.status >= 500)
 
 
 def _failed(found: "_Payment | _CashReceipt") -> Declined:
@@ -693,7 +699,7 @@ def _issued(reply: Reply, customer_key: str, card: Card) -> IssueResult:
         return _refusal(reply)
     billing = _parse(_Billing, reply)
     if billing is None:
-        return Unknown("the reply has no billing key")
+        return Unknown("the reply has no billing key", unwell=True)
     summary = _card_summary(billing.card, card) or CardSummary(number=card.masked)
     # From the reply: if Toss replays an earlier answer, the key belongs to that answer's customer.
     secret = {"billing_key": billing.billing_key, "customer_key": billing.customer_key or customer_key}

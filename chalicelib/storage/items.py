@@ -20,6 +20,7 @@ from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys
 from chalicelib.domain.channels import ArchivedChannel
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
+from chalicelib.domain.health import Health
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Booking, Order
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State
@@ -150,6 +151,13 @@ KINDS: dict[type[Any], Kind] = {
         TaskKind.BOOKING,
         lambda e: (e.merchant_id, e.booking_id),
         lambda m, booking_id: (f"{m}#booking#{booking_id}", "booking"),
+    Health: Kind(
+        TaskKind.HEALTH,
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "health"),
+        due=lambda e: e.due_at,
+        lost=Health,
+    ),
         due=lambda e: e.due_at,
     ),
     Notice: Kind(

@@ -18,9 +18,12 @@ from chalicelib.domain.charging import (
     Operation,
 )
 from chalicelib.domain.errors import InvalidRequest, Refused
+from chalicelib.domain.health import Health, sign_of
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.merchants import Routing
 from chalicelib.ports import Conflict, Deleted, Deps, Ref
+from chalicelib.usecases import health
+from chalicelib.usecases.charges import UNKNOWN_MERCHANT, load_key_to_charge
 from chalicelib.usecases.choosing import Resolved, Target, resolve
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.parallel import at_once
@@ -59,15 +62,22 @@ def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
     Partial success is success (rule B4). An existing key of that customer_uid is replaced (rule B12). Raises
     IssueFailed if no channel issued one.
     """
-    old, routing = deps.store.load(Ref(BillingKey, (merchant_id, wanted.customer_uid)), Ref(Routing, (merchant_id,)))
+    old, routing, known = load_key_to_charge(deps, merchant_id, wanted.customer_uid)
     if routing is None:
-        raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
+        raise Refused(UNKNOWN_MERCHANT)
     found = resolve(routing, wanted.target)
     channels = _channels(deps, routing, found)
     base = f"key{deps.rng.getrandbits(64):016x}"
+    asked_at = deps.clock.now()
     results = at_once(lambda n: _ask(deps, routing, channels[n], wanted, f"{base}{n}"), range(len(channels)))
-    key = _assemble(deps, routing, found, wanted, list(zip(channels, results, strict=True)))
-    return _store(deps, key, old)
+    answers = list(zip(channels, results, strict=True))
+    try:
+        return _store(deps, _assemble(deps, routing, found, wanted, answers), old)
+    finally:
+        # Who issues keys need not be able to charge them: only failing counts.
+        signs = [sign_of(channel.channel_key, asked_at, result) for channel, result in answers]
+        failures = [sign for sign in signs if sign and sign.error is not None]
+        health.note(deps, found.environment, known or Health(merchant_id), failures)
 
 
 def _channels(deps: Deps, routing: Routing, found: Resolved) -> list[Channel]:

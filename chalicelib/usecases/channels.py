@@ -10,6 +10,7 @@ from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
 from chalicelib.domain.charging import GatewaySpec
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.ports import Deps
+from chalicelib.usecases import health
 from chalicelib.usecases.charges import load_routing
 from chalicelib.usecases.merchants import commit_change
 from chalicelib.usecases.vault import seal_credentials
@@ -90,6 +91,8 @@ def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChang
         changed = replace(changed, sealed_credentials=sealed)
     action = "channel.saved" if change.credentials is None else "channel.credentials_rotated"
     commit_change(deps, admin, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
+    if change.credentials is not None:
+        health.forget(deps, admin.merchant_id, channel_key)
     return changed
 
 
@@ -101,6 +104,7 @@ def delete(deps: Deps, admin: AdminToken, channel_key: str) -> None:
     changed = routing.without_channel(channel_key, now)
     archived = ArchivedChannel(admin.merchant_id, channel, now)
     commit_change(deps, admin, changed, channel_key, "channel.deleted", shown(channel), None, archived)
+    health.forget(deps, admin.merchant_id, channel_key)
 
 
 def shown(channel: Channel) -> dict[str, object]:

@@ -25,23 +25,25 @@ from chalicelib.domain.charging import (
     PaymentRequest,
     Unknown,
 )
-from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, TryAgain
+from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, RouterError, TryAgain
 from chalicelib.domain.groups import Failover
+from chalicelib.domain.health import Health, Sign, sign_of
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, order_id, suspend
+from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, order_id
 from chalicelib.domain.routing import Decision, draw
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
-from chalicelib.usecases import deposits
+from chalicelib.usecases import deposits, health
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import suspended
-from chalicelib.usecases.recording import alarm, record
+from chalicelib.usecases.recording import alarm, as_stored, record
 from chalicelib.usecases.vault import open_gateway, open_key
 
 log = logging.getLogger(__name__)
 
+UNKNOWN_MERCHANT = "등록되지 않은 가맹점입니다. (unknown merchant)"
 UNREGISTERED = "등록되지 않은 구매자입니다."
 MIN_ATTEMPT_SECONDS = 8.0
 """Less than that is not enough for another gateway to answer before the caller is cut off."""
@@ -53,9 +55,10 @@ Send = Callable[[Gateway, Attempt, float], Result]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One charge about to be made. seed: the payment without attempts, not stored yet."""
+    """One charge about to be made. seed: the payment without attempts, not stored yet. health: as read, None = none."""
 
     routing: Routing
+    health: Health | None
     plan: Plan
     seed: Payment
     send: Send
@@ -74,14 +77,14 @@ def charge_card(
 
     budget: what is left of the caller's time; None = all of it.
     """
-    routing = load_routing(deps, merchant_id)
+    routing, known = load_to_charge(deps, merchant_id)
     plan = plan_for_card(deps.gateways, routing, target, request, card, deps.clock.now())
 
     def send(gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
         return gateway.charge_card(attempt.order_id, request, card, timeout)
 
     seed = new_payment(deps, merchant_id, request, plan.environment)
-    return run(deps, Charge(routing, plan, seed, send, budget or deps.timing.request_budget), None)
+    return run(deps, Charge(routing, known, plan, seed, send, budget or deps.timing.request_budget), None)
 
 
 def charge_key(
@@ -93,15 +96,30 @@ def charge_key(
     budget: timedelta | None = None,
 ) -> Payment:
     """Charge a stored billing key (V1 `again`). Raises Refused, NoChannel, InvalidRequest."""
-    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
+    key, routing, known = load_key_to_charge(deps, merchant_id, customer_uid)
     if routing is None or key is None:
         raise Refused(UNREGISTERED, field="customer_uid")
-    charge = key_charge(deps, routing, key, request, target, budget or deps.timing.request_budget)
+    charge = key_charge(deps, routing, known, key, request, target, budget or deps.timing.request_budget)
     return run(deps, replace(charge, seed=replace(charge.seed, customer_uid_usage="payment")), None)
 
 
+def load_key_to_charge(
+    deps: Deps, merchant_id: str, customer_uid: str
+) -> tuple[BillingKey | None, Routing | None, Health | None]:
+    """All that a charge on a key needs to know, in one batch."""
+    return deps.store.load(
+        Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)), Ref(Health, (merchant_id,))
+    )
+
+
 def key_charge(
-    deps: Deps, routing: Routing, key: BillingKey, request: PaymentRequest, target: Target, budget: timedelta
+    deps: Deps,
+    routing: Routing,
+    known: Health | None,
+    key: BillingKey,
+    request: PaymentRequest,
+    target: Target,
+    budget: timedelta,
 ) -> Charge:
     request = replace(request, buyer=fill_buyer(request, key))
     plan = plan_for_key(deps.gateways, routing, key, target, request, deps.clock.now())
@@ -111,7 +129,7 @@ def key_charge(
         return gateway.charge_billing_key(attempt.order_id, request, secret, timeout)
 
     seed = new_payment(deps, routing.merchant_id, request, plan.environment)
-    return Charge(routing, plan, replace(seed, customer_uid=key.customer_uid), send, budget)
+    return Charge(routing, known, plan, replace(seed, customer_uid=key.customer_uid), send, budget)
 
 
 def fill_buyer(request: PaymentRequest, key: BillingKey) -> Buyer:
@@ -130,8 +148,16 @@ def fill_buyer(request: PaymentRequest, key: BillingKey) -> Buyer:
 def load_routing(deps: Deps, merchant_id: str) -> Routing:
     routing = deps.store.load(Ref(Routing, (merchant_id,)))
     if routing is None:
-        raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
+        raise Refused(UNKNOWN_MERCHANT)
     return routing
+
+
+def load_to_charge(deps: Deps, merchant_id: str) -> tuple[Routing, Health | None]:
+    """The routing, and the health of its channels, in one batch."""
+    routing, known = deps.store.load(Ref(Routing, (merchant_id,)), Ref(Health, (merchant_id,)))
+    if routing is None:
+        raise Refused(UNKNOWN_MERCHANT)
+    return routing, known
 
 
 def new_payment(deps: Deps, merchant_id: str, request: PaymentRequest, environment: Environment) -> Payment:
@@ -166,6 +192,15 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
     order: as loaded, or None to claim a merchant_uid that is expected to be new. Returns the payment in whatever state
     it reached; `unknown` is one of them.
     """
+    known = charge.health or Health(charge.routing.merchant_id)
+    signs: list[Sign] = []
+    payment = _carry_out(deps, replace(charge, plan=charge.plan.avoiding(known)), order, signs)
+    health.note(deps, charge.plan.environment, known, signs)
+    return payment
+
+
+def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign]) -> Payment:
+    """signs: takes what the results say about their channels' health."""
     ends_at = deps.clock.monotonic() + charge.budget.total_seconds()
     decision = draw(charge.plan.choices, deps.rng, deps.clock.now())
     gateway = open_gateway(deps, charge.routing, decision.chosen)
@@ -174,6 +209,8 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
         started = deps.clock.monotonic()
         result = _send(charge, gateway, payment.attempt, ends_at - started)
         took_ms = round((deps.clock.monotonic() - started) * 1000)
+        if sign := sign_of(payment.attempt.channel_key, payment.attempt.started_at, result):
+            signs.append(sign)
         following = _next_decision(deps, charge, payment, result, ends_at)
         if following is None:
             return _finish(deps, charge.routing, payment, order, result, took_ms)
@@ -183,7 +220,7 @@ def run(deps: Deps, charge: Charge, order: Order | None) -> Payment:
             gateway = open_gateway(deps, charge.routing, following.chosen)
             # The new order id must be on record before it is used: a death here is settled by asking for it.
             (payment,) = deps.store.commit(_with_attempt(deps, charge, reopened, following))
-        except (Conflict, StoreUnavailable):
+        except (Conflict, StoreUnavailable, RouterError):  # no further: what came of this try is the result
             return _finish(deps, charge.routing, payment, order, result, took_ms)
 
 
@@ -280,10 +317,10 @@ def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result
         except Conflict:
             return _overtaken(deps, routing, payment, result, took_ms)
     except (StoreUnavailable, Conflict):
-        # The gateway has answered and we cannot write it down. The claim is stored: settlement asks the gateway
+        # The gateway has answered and we could not write it down. The claim is stored: settlement asks the gateway
         # again, and until then the merchant is told `ready`. "Try again" would make them charge twice.
-        log.exception("result of %s not stored; left to settlement", payment.imp_uid)
-        return suspend(payment, Unknown("result not stored"), deps.clock.now(), deps.clock.now())
+        log.exception("result of %s perhaps not stored", payment.imp_uid)
+        return as_stored(deps, payment)
 
 
 def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, took_ms: int) -> Payment:
@@ -294,7 +331,7 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, t
     )
     if stored is None or order is None:
         raise StoreUnavailable(f"{payment.imp_uid} was claimed and is not there")
-    if stored.is_unsettled:
+    if stored.is_unsettled and stored.state is not State.UNDOING:  # what is being undone stays that
         # A further attempt may have been stored though its write seemed to fail. It was not sent: it did not happen.
         stored = replace(stored, attempts=payment.attempts)
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)

@@ -9,13 +9,13 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from chalicelib.domain.charging import Approved, PaymentRequest
+from chalicelib.domain.charging import PaymentRequest
 from chalicelib.domain.errors import Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Deps
-from chalicelib.usecases import billing_keys, settling
+from chalicelib.usecases import billing_keys, voiding
 from chalicelib.usecases.charges import MIN_ATTEMPT_SECONDS, key_charge, run
 from chalicelib.usecases.choosing import Target
 from chalicelib.usecases.schedules import load_key
@@ -66,12 +66,12 @@ def check(deps: Deps, merchant_id: str, wanted: Check) -> None:
 
 
 def _charge_and_void(deps: Deps, merchant_id: str, wanted: Check, ends_at: float) -> None:
-    key, routing = load_key(deps, merchant_id, wanted.customer_uid)
+    key, routing, known = load_key(deps, merchant_id, wanted.customer_uid)
     left = ends_at - deps.clock.monotonic()
     if left < MIN_ATTEMPT_SECONDS:
         raise TryAgain(NO_TIME)
     target = Target(channel_key=wanted.channel_key)
-    charge = key_charge(deps, routing, key, _request(deps, wanted), target, timedelta(seconds=left))
+    charge = key_charge(deps, routing, known, key, _request(deps, wanted), target, timedelta(seconds=left))
     seed = replace(charge.seed, to_be_voided=True, customer_uid_usage="payment")
     payment = run(deps, replace(charge, seed=seed), None)
     if payment.state is State.FAILED:
@@ -101,9 +101,8 @@ def _refused(payment: Payment) -> Refused:
 def _void(deps: Deps, routing: Routing, payment: Payment, timeout: float) -> None:
     if not payment.awaits_void or timeout < MIN_VOID_SECONDS:
         return
-    approved = Approved(payment.gateway_ref or "", payment.request.amount, payment.paid_at or payment.updated_at)
     try:
         gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-        settling.give_back(deps, gateway, payment, approved, timeout)
+        voiding.give_back(deps, gateway, payment, voiding.approved_before(payment), timeout)
     except Exception:  # the card is good, and the payment says that it has to go back: the timer sees to that
         log.exception("test charge %s not given back yet; left to the timer", payment.imp_uid)

@@ -4,13 +4,14 @@ Source: PortOne's routing guide, rules R1-R7 and P1-P9; docs/adr/0003 for what i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.domain.channels import Channel, Environment
 from chalicelib.domain.charging import Card, Operation, PaymentRequest, VirtualAccountRequest
 from chalicelib.domain.errors import NotFound, Refused
 from chalicelib.domain.groups import ChannelGroup, Failover, GroupEntry
+from chalicelib.domain.health import Health, HealthState
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.routing import Candidate, Choices, Exclusion, no_channel
@@ -48,6 +49,17 @@ class Plan:
     environment: Environment
     choices: Choices
     failover: Failover
+
+    def avoiding(self, health: Health) -> "Plan":
+        """Without the channels that are down, as long as others are left; standbys step in unless failover is off."""
+        down = []
+        for candidate in self.choices.candidates:
+            known = health.of(candidate.channel_key)
+            if known.state is HealthState.DOWN and known.since:
+                message = f"장애가 감지되어 제외된 채널입니다. (down since {known.since:%Y-%m-%dT%H:%M:%SZ})"
+                down.append(Exclusion(candidate.channel_key, candidate.pg_provider, "down", message))
+        choices = self.choices.leaving_out(down, standbys=self.failover is not Failover.OFF)
+        return replace(self, choices=choices)
 
 
 def resolve(routing: Routing, target: Target) -> Resolved:

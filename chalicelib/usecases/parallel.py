@@ -11,8 +11,8 @@ MAX_THREADS = 16
 
 def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Run `work` on all items in threads; results in the items' order. The first exception is raised when all ended."""
-    if len(items) == 1:
-        return [work(items[0])]
+    if len(items) <= 1:
+        return [work(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a charge needs no threads
 
     with ThreadPoolExecutor(max_workers=min(len(items), MAX_THREADS)) as pool:

@@ -9,12 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import InvalidRequest, NotFound, TryAgain
-from chalicelib.domain.keys import BillingKey
-from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order, Schedule
 from chalicelib.domain.payments import Payment
-from chalicelib.ports import Conflict, Deps, Ref
-from chalicelib.usecases.charges import UNREGISTERED, run
+from chalicelib.ports import Conflict, Deps
+from chalicelib.usecases.charges import UNREGISTERED, load_key_to_charge, run
 from chalicelib.usecases.recording import hand_over
 from chalicelib.usecases.schedules import WRITE_TRIES, charge_of, executing, find, schedule_of, task_of
 
@@ -59,10 +57,10 @@ def retry(deps: Deps, merchant_id: str, merchant_uid: str, budget: timedelta | N
     order = find(deps, merchant_id, merchant_uid)
     _check_ended(order)
     schedule = schedule_of(order)
-    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, schedule.customer_uid)), Ref(Routing, (merchant_id,)))
+    key, routing, known = load_key_to_charge(deps, merchant_id, schedule.customer_uid)
     if key is None or routing is None:
         raise NotFound(UNREGISTERED)
-    charge = charge_of(deps, routing, key, schedule, budget or deps.timing.request_budget)
+    charge = charge_of(deps, routing, known, key, schedule, budget or deps.timing.request_budget)
     fresh = replace(order, schedule=schedule.afresh(schedule.schedule_at, deps.clock.now()))
     return run(deps, charge, executing(deps, fresh, charge.seed))
 

@@ -7,12 +7,22 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.charging import PaymentRequest
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, RouterError, TryAgain
+from chalicelib.domain.health import Health
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import ENTRIES_PER_WRITE, MAX_ENTRIES, Booking, Order, Schedule, ScheduleState
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Deps, Ref, Task, TaskKind
-from chalicelib.usecases.charges import UNREGISTERED, Charge, fill_buyer, key_charge, new_payment, run
+from chalicelib.usecases.charges import (
+    UNKNOWN_MERCHANT,
+    UNREGISTERED,
+    Charge,
+    fill_buyer,
+    key_charge,
+    load_key_to_charge,
+    new_payment,
+    run,
+)
 from chalicelib.usecases.choosing import Target, check_chargeable
 from chalicelib.usecases.recording import hand_over, record
 
@@ -41,7 +51,7 @@ def book(
     Round trips: one read, and one write per fifty entries.
     """
     check_entries(entries)
-    key, routing = load_key(deps, merchant_id, customer_uid)
+    key, routing, _ = load_key(deps, merchant_id, customer_uid)
     _check_pin(key, channel_key)
     for entry in entries:
         request = replace(entry.request, buyer=fill_buyer(entry.request, key))
@@ -71,14 +81,14 @@ def book(
     return booked
 
 
-def load_key(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey, Routing]:
+def load_key(deps: Deps, merchant_id: str, customer_uid: str) -> tuple[BillingKey, Routing, Health | None]:
     """The key to reserve payments on. Raises Refused with V1's words."""
-    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, customer_uid)), Ref(Routing, (merchant_id,)))
+    key, routing, known = load_key_to_charge(deps, merchant_id, customer_uid)
     if key is None or routing is None:
         raise Refused(
             "등록된 고객정보가 없습니다. customer_uid를 확인해 주세요. (no billing key)", field="customer_uid"
         )
-    return key, routing
+    return key, routing, known
 
 
 def check_entries(entries: Sequence[Entry]) -> None:
@@ -293,11 +303,11 @@ def run_due(deps: Deps, merchant_id: str, merchant_uid: str) -> None:
     if not _in_force(deps, order):
         return  # the timer comes back to it, until its booking is finished or undone
     deps.clock.sleep(max(0.0, (task.due_at - deps.clock.now()).total_seconds()))
-    key, routing = deps.store.load(Ref(BillingKey, (merchant_id, schedule.customer_uid)), Ref(Routing, (merchant_id,)))
+    key, routing, known = load_key_to_charge(deps, merchant_id, schedule.customer_uid)
     if routing is None:
-        raise Refused("등록되지 않은 가맹점입니다. (unknown merchant)")
+        raise Refused(UNKNOWN_MERCHANT)
     try:
-        charge = charge_of(deps, routing, key, schedule, deps.timing.task_budget)
+        charge = charge_of(deps, routing, known, key, schedule, deps.timing.task_budget)
         run(deps, charge, order=executing(deps, order, charge.seed))
     except TryAgain:
         log.info("schedule %s is run by another", merchant_uid)
@@ -305,11 +315,18 @@ def run_due(deps: Deps, merchant_id: str, merchant_uid: str) -> None:
         _fail(deps, routing, order, error)
 
 
-def charge_of(deps: Deps, routing: Routing, key: BillingKey | None, schedule: Schedule, budget: timedelta) -> Charge:
+def charge_of(
+    deps: Deps,
+    routing: Routing,
+    known: Health | None,
+    key: BillingKey | None,
+    schedule: Schedule,
+    budget: timedelta,
+) -> Charge:
     if key is None:
         raise Refused(UNREGISTERED)
     target = Target(channel_key=schedule.channel_key)
-    charge = key_charge(deps, routing, key, schedule.request, target, budget)
+    charge = key_charge(deps, routing, known, key, schedule.request, target, budget)
     return replace(charge, seed=replace(charge.seed, scheduled=True, customer_uid_usage="payment.scheduled"))
 
 

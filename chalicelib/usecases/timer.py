@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.timer import Watermark
 from chalicelib.ports import Conflict, Deps, DueItem, Ref, Task, TaskKind
-from chalicelib.usecases import notifying, schedules, settling
+from chalicelib.usecases import health, notifying, schedules, settling
 from chalicelib.usecases.parallel import at_once
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,9 @@ def work(deps: Deps, task: Task) -> None:
             notifying.deliver(deps, *task.parts)
         case TaskKind.BOOKING:
             schedules.abort_overdue(deps, *task.parts)
+        case TaskKind.HEALTH:
+            _wait(deps, task)
+            health.probe(deps, *task.parts)
 
 
 def _wait(deps: Deps, task: Task) -> None:
