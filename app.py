@@ -7,6 +7,7 @@ from chalice.app import Chalice, Rate
 from chalicelib import config, observability
 from chalicelib.api import (
     admin,
+    alarms,
     auth,
     codes,
     lists,
@@ -19,6 +20,7 @@ from chalicelib.api import (
     tasks,
     unsupported,
     virtual_accounts,
+    webhooks,
 )
 
 app = Chalice(app_name="smart-routing", configure_logs=False)
@@ -34,6 +36,8 @@ app.register_blueprint(virtual_accounts.bp)
 app.register_blueprint(codes.bp)
 app.register_blueprint(unsupported.bp)
 app.register_blueprint(admin.bp)
+app.register_blueprint(alarms.bp)
+app.register_blueprint(webhooks.bp)
 app.register_blueprint(reference.bp)
 if config.on_lambda():
     tasks.warm()
@@ -51,7 +55,13 @@ def run_payments(event: Any) -> dict[str, Any]:
     return tasks.work(event)
 
 
-@app.on_sqs_message(queue=config.queue_name("NOTICES_QUEUE_URL"), batch_size=10)
+@app.on_sqs_message(queue=config.queue_name("NOTICES_QUEUE_URL"), batch_size=10, maximum_concurrency=50)
 def deliver_notices(event: Any) -> dict[str, Any]:
     """Webhooks."""
+    return tasks.work(event)
+
+
+@app.on_sqs_message(queue=config.queue_name("SLOW_NOTICES_QUEUE_URL"), batch_size=10, maximum_concurrency=20)
+def deliver_slow_notices(event: Any) -> dict[str, Any]:
+    """Webhooks to receivers that keep one waiting."""
     return tasks.work(event)

@@ -19,6 +19,7 @@ class Settings:
     kms_key_id: str
     payments_queue_url: str
     notices_queue_url: str
+    slow_notices_queue_url: str
     live: bool = False
     gateway_urls: Mapping[str, str] = field(default_factory=dict)
     recovery_scale: float = 1.0
@@ -34,6 +35,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         kms_key_id=_required(env, "KMS_KEY_ID"),
         payments_queue_url=_required(env, "PAYMENTS_QUEUE_URL"),
         notices_queue_url=_required(env, "NOTICES_QUEUE_URL"),
+        slow_notices_queue_url=_required(env, "SLOW_NOTICES_QUEUE_URL"),
         live=live,
         gateway_urls=_gateway_urls(env.get("GATEWAY_URLS", "")),
         recovery_scale=_scale(env.get("RECOVERY_SCALE", "1")),

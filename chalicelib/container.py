@@ -85,6 +85,7 @@ def _queues(settings: config.Settings) -> dict[TaskKind, str]:
         TaskKind.BOOKING: settings.payments_queue_url,
         TaskKind.HEALTH: settings.payments_queue_url,
         TaskKind.NOTICE: settings.notices_queue_url,
+        TaskKind.SLOW_NOTICE: settings.slow_notices_queue_url,
     }
 
 

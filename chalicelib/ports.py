@@ -24,6 +24,7 @@ from chalicelib.domain.charging import (
     RevokeResult,
     VirtualAccountRequest,
 )
+from chalicelib.domain.notices import DeliveryResult
 from chalicelib.domain.receipts import (
     CancelReceiptResult,
     CashReceiptCancel,
@@ -264,6 +265,8 @@ class TaskKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+    SLOW_NOTICE = "slow_notice"
+    """A notice to a receiver that keeps one waiting; the timer knows it as a NOTICE."""
 class Task:
     """Work to be looked at at `due_at`. Delivered at least once; the work itself claims before it acts."""
 
@@ -293,8 +296,8 @@ class Sender(Protocol):
         """Why this URL may not be called (not http(s), a private address...), or None."""
         ...
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[bool, str]:
-        """True if the receiver answered 2xx, and a short text of what happened. Never raises for its faults."""
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> DeliveryResult:
+        """Delivered if the receiver answered 2xx within `timeout` seconds. Never raises for its faults."""
         ...
 
 
@@ -324,6 +327,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Deps:
+    webhook_timeout: timedelta = timedelta(seconds=30)
+    """For a receiver to answer the first try of a webhook, as in V1; connecting included."""
+    webhook_retry_timeout: timedelta = timedelta(seconds=15)
+    slow_webhook: timedelta = timedelta(seconds=5)
+    """Who takes longer to answer gets the slow lane."""
     """Everything a use case may use. Passed in; nothing is looked up."""
 
     store: Store

@@ -46,7 +46,11 @@ from infra.table import create_table, template
 
 PROJECT = Path(__file__).resolve().parent.parent
 SANDBOX_FILE = PROJECT / ".local" / "sandbox.json"
-QUEUES = {"PAYMENTS_QUEUE_URL": "PaymentsQueue", "NOTICES_QUEUE_URL": "NoticesQueue"}
+QUEUES = {
+    "PAYMENTS_QUEUE_URL": "PaymentsQueue",
+    "NOTICES_QUEUE_URL": "NoticesQueue",
+    "SLOW_NOTICES_QUEUE_URL": "SlowNoticesQueue",
+}
 KEPT_AWS_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_KMS")
 
 
@@ -146,7 +150,7 @@ def _queues(prefix: str) -> dict[str, str]:
     made = {}
     for variable, resource in QUEUES.items():
         properties = template()["Resources"][resource]["Properties"]
-        name = f"{prefix}-{resource.removesuffix('Queue').lower()}"
+        name = properties["QueueName"]["Fn::Sub"].replace("smart-routing-${Stage}", prefix)
         attributes = {"VisibilityTimeout": str(properties["VisibilityTimeout"])}
         made[variable] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     return made

@@ -1,4 +1,4 @@
-"""What AWS does beside the API: polls the two queues, and fires the minute rule.
+"""What AWS does beside the API: polls the three queues, and fires the minute rule.
 
     python -m infra.local_worker
 
@@ -28,7 +28,9 @@ from infra.local_names import ACCOUNT, REGION
 log = logging.getLogger(__name__)
 
 PAYMENT_WORKERS = 16
-NOTICE_WORKERS = 8
+NOTICE_WORKERS = 64
+SLOW_NOTICE_WORKERS = 16
+"""Webhooks only wait: threads cost them little, and the slow lane shall keep some waiting."""
 SWEEP_EVERY = 60.0
 LONG_POLL = 1
 BATCH = 10
@@ -164,11 +166,13 @@ def main() -> None:
     from chalicelib.api import load_all  # noqa: PLC0415
 
     load_all()
-    client = boto3.client("sqs", config=Config(max_pool_connections=PAYMENT_WORKERS + NOTICE_WORKERS + 2))
     queues = (
         ("PAYMENTS_QUEUE_URL", app.run_payments, PAYMENT_WORKERS),
         ("NOTICES_QUEUE_URL", app.deliver_notices, NOTICE_WORKERS),
+        ("SLOW_NOTICES_QUEUE_URL", app.deliver_slow_notices, SLOW_NOTICE_WORKERS),
     )
+    connections = sum(workers + 1 for _, _, workers in queues)
+    client = boto3.client("sqs", config=Config(max_pool_connections=connections))
     pollers = [QueuePoller(client, os.environ[url], entry, workers, stopping) for url, entry, workers in queues]
     for poller in pollers:
         threading.Thread(target=poller.run, daemon=True).start()

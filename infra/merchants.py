@@ -54,7 +54,9 @@ def create(name: str) -> str:
   imp_key         {made.imp_key}
   imp_secret      {made.imp_secret}
   admin token     {made.admin_token}
-  webhook secret  {made.webhook_secret}"""
+  webhook secret  {made.webhook_secret}
+
+The webhook secret can be replaced later: POST /admin/settings/rotate-webhook-secret"""
 
 
 def rotate(imp_key: str) -> str:

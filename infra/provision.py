@@ -29,7 +29,11 @@ from infra.table import TEMPLATE
 
 APP = "smart-routing"
 PROJECT = Path(__file__).resolve().parent.parent
-QUEUE_FUNCTIONS = {"run_payments": "PAYMENTS_QUEUE_URL", "deliver_notices": "NOTICES_QUEUE_URL"}
+QUEUE_FUNCTIONS = {
+    "run_payments": "PAYMENTS_QUEUE_URL",
+    "deliver_notices": "NOTICES_QUEUE_URL",
+    "deliver_slow_notices": "SLOW_NOTICES_QUEUE_URL",
+}
 REPORT_FAILURES = ["ReportBatchItemFailures"]
 
 _UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
@@ -38,6 +42,7 @@ _ENVIRONMENT = {
     "KMS_KEY_ID": "KeyArn",
     "PAYMENTS_QUEUE_URL": "PaymentsQueueUrl",
     "NOTICES_QUEUE_URL": "NoticesQueueUrl",
+    "SLOW_NOTICES_QUEUE_URL": "SlowNoticesQueueUrl",
 }
 
 

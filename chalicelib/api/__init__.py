@@ -28,6 +28,7 @@ _AT_FIRST_USE = (
     "chalicelib.usecases.tokens",
     "chalicelib.usecases.virtual_accounts",
     "chalicelib.storage.items",
+    "chalicelib.usecases.webhooks",
     "chalicelib.storage.queue",
     "chalicelib.api.schemas",
     "chalicelib.api.views",

@@ -73,6 +73,13 @@ class Call:
     started: float
     admin: AdminToken | None = None
 
+    @property
+    def operator(self) -> AdminToken:
+        """Who calls the admin API. Raises Unauthorized elsewhere."""
+        if self.admin is None:
+            raise Unauthorized("관리자 토큰이 필요합니다. (admin token required)")
+        return self.admin
+
     def budget(self) -> timedelta:
         """What is left of the time before API Gateway hangs up, for gateways."""
         return self.deps.timing.request_budget - timedelta(seconds=self.deps.clock.monotonic() - self.started)

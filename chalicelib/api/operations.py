@@ -680,7 +680,85 @@ OPERATIONS: tuple[Operation, ...] = (
     _admin(
         "GET", "/admin/payments/{imp_uid}",
         "결제, PG에 보낸 시도와 채널을 고른 이유 / A payment, its attempts, and why each went where it went.",
-        shapes.RoutedPayment, Refusal(404, "not_found", "존재하지 않는 결제정보입니다."),
+        shapes.RoutedPayment, UNKNOWN_PAYMENT,
+    ),
+    _admin(
+        "GET", "/admin/alarms", "사람이 확인해야 하는 것, 최신순 / What waits for a person, newest first.", shapes.Alarms,
+        Refusal(400, "invalid_request", "kind: cursor를 보낼 때 필수 값입니다. (required with cursor)"),
+        query=schemas.AlarmQuery,
+    ),
+    _admin(
+        "POST", "/admin/payments/{imp_uid}/check", "PG사에 지금 조회합니다. / Ask the gateway now.", shapes.RoutedPayment,
+        UNKNOWN_PAYMENT, AT_WORK, Refusal(409, "refused", "확인할 것이 없는 결제입니다. (nothing is open)"),
+    ),
+    _admin(
+        "POST", "/admin/payments/{imp_uid}/settle",
+        "결과를 알 수 없는 결제를 직접 확정합니다. / Settle a payment that the gateway cannot tell the outcome of.",
+        shapes.RoutedPayment, UNKNOWN_PAYMENT, AT_WORK, SETTLED,
+        Refusal(400, "invalid_request", "pg_tid: 결제를 승인으로 처리할 때 필수 값입니다. (required for paid)"),
+        Refusal(409, "refused", "outcome: PG사에 거래가 없습니다. (the gateway has no such transaction)"),
+        Refusal(409, "refused", "outcome: 승인을 취소하는 중인 결제입니다. (it is being undone)"), MAY_STILL_COME,
+        about="PG사에 조회할 수 있으면 먼저 조회하고, 분명한 답이 있으면 그 답을 따르고 message로 알려드립니다. 웹훅이 갑니다. "
+        "/ Asks the gateway first where that is possible; its clear answer wins, and message says so. The webhook is sent.",
+        body=schemas.SettlePayment,
+        example={"outcome": "paid", "pg_tid": "tviva20270101000000abcd1", "reason": "PG 관리자에서 승인 확인"},
+    ),
+    _admin(
+        "POST", "/admin/payments/{imp_uid}/cancels/{cancellation_id}/settle",
+        "결과를 알 수 없는 취소를 직접 확정합니다. / Settle a cancel that the gateway cannot tell the outcome of.",
+        shapes.RoutedPayment, UNKNOWN_PAYMENT, AT_WORK, SETTLED,
+        Refusal(404, "not_found", "존재하지 않는 취소입니다: {cancellation_id} (unknown cancel)"),
+        Refusal(409, "refused", "outcome: PG사의 잔액이 그대로입니다. (the gateway's balance shows no cancel)"),
+        MAY_STILL_COME,
+        body=schemas.SettleCancel, example={"outcome": "done", "reason": "PG 관리자에서 취소 확인"},
+    ),
+    _admin(
+        "DELETE", "/admin/payments/{imp_uid}/alarm",
+        "알림을 확인한 것으로 합니다. / Take note of an alarm.", shapes.RoutedPayment, UNKNOWN_PAYMENT,
+        Refusal(409, "refused", "확인할 알림이 없는 결제입니다. (no alarm)"),
+        Refusal(409, "refused", "결과가 확정되지 않아 알림을 끌 수 없습니다. (still open: settle it)"),
+        body=schemas.Acknowledge, example={"reason": "고객에게 안내함"},
+    ),
+    *(
+        _admin(
+            "POST", path,
+            "결과를 알 수 없는 현금영수증 발급을 직접 확정합니다. / Settle the issue of a cash receipt in doubt.",
+            shapes.DoubtfulReceipt, AT_WORK, SETTLED,
+            Refusal(400, "invalid_request", "receipt_tid: 발급으로 처리할 때 필수 값입니다. (required for issued)"),
+            Refusal(404, "not_found", f"{{{subject}}}: 현금영수증이 발급된 내역이 없습니다. (no cash receipt was issued)"),
+            body=schemas.SettleReceipt, example={"outcome": "not_issued", "reason": "PG 관리자에 발급 내역 없음"},
+        )
+        for subject, path in (
+            ("imp_uid", "/admin/receipts/{imp_uid}/settle"),
+            ("merchant_uid", "/admin/receipts/external/{merchant_uid}/settle"),
+        )
+    ),
+    _admin(
+        "GET", "/admin/payments/{imp_uid}/webhooks",
+        "결제의 웹훅: 보낸 것과 보낼 것, 오래된 순 / Webhooks of a payment, sent and to be sent, oldest first.",
+        list[shapes.SentWebhook], Refusal(404, "not_found", "존재하지 않는 결제정보입니다."),
+    ),
+    _admin(
+        "GET", "/admin/webhooks", "전달을 포기한 웹훅, 최신순 / Webhooks that were given up, newest first.",
+        shapes.WebhookList, query=schemas.WebhookQuery,
+    ),
+    _admin(
+        "POST", "/admin/webhooks/{webhook_id}/resend",
+        "웹훅을 다시 보냅니다. 상태와 관계없이 같은 webhook-id로, 그때의 URL로 갑니다. "
+        "/ Send a webhook again, whatever its state: same webhook-id, to its URL of then.",
+        shapes.SentWebhook, Refusal(404, "not_found", "존재하지 않는 웹훅입니다: {webhook_id} (unknown webhook)"),
+    ),
+    _admin(
+        "POST", "/admin/settings/test-webhook",
+        "저장된 URL로 예시 웹훅을 한 번 보내고 결과를 알려드립니다. / Send an example to the saved URL, once, and tell what came of it.",
+        shapes.WebhookTrial,
+        Refusal(400, "invalid_request", "{name}: 저장된 URL이 없습니다. (no URL is saved)"),
+        body=schemas.TestWebhookBody, example={"environment": "test"},
+    ),
+    _admin(
+        "POST", "/admin/settings/rotate-webhook-secret",
+        "웹훅 서명 키를 바꿉니다. 24시간 동안 이전 키로도 서명합니다. / A new secret for signatures; the old one signs beside it for 24 hours.",
+        shapes.WebhookSecret,
     ),
     # --- what V1 has and this service has not ---
     *_not_offered(),

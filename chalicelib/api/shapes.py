@@ -352,6 +352,56 @@ class MerchantSettings(Shape):
     webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"]
 
 
+class SentWebhook(Shape):
+    """One message to one URL, and what came of it."""
+
+    webhook_id: Annotated[str, Field(description="webhook-id 헤더의 값 / Value of the header webhook-id")]
+    imp_uid: str
+    merchant_uid: str
+    status: Annotated[Status, Field(description="알린 결제 상태 / Status of the payment that it tells")]
+    cancellation_id: str | None
+    url: Annotated[str, Field(description="받는 URL / Where it goes")]
+    state: Annotated[
+        Literal["pending", "delivered", "dead", "superseded"],
+        Field(
+            description="pending: 보내는 중, dead: 포기, superseded: 뒤의 웹훅이 대신함 "
+            "/ pending: being sent, dead: given up, superseded: a later one replaced it"
+        ),
+    ]
+    tries: Annotated[int, Field(description="보낸 횟수 / How often it was tried")]
+    last_result: Annotated[str | None, Field(description="마지막 결과 / What came of the last try")]
+    created_at: Annotated[UnixTime, Field(description="상태가 바뀐 시각 / When it happened")]
+    tried_at: Annotated[UnixTime, Field(description="마지막으로 보낸 시각 / Last try")]
+    resent_at: Annotated[UnixTime, Field(description="다시 보내도록 한 시각 / When somebody had it sent again")]
+    due_at: Annotated[UnixTime, Field(description="다음에 보낼 시각 / Next try")]
+
+
+Cursor = Annotated[
+    str | None, Field(description="더 있으면 다음 요청에 보낼 값 / If there is more: send this to get it")
+]
+
+
+class WebhookList(Shape):
+    list: list[SentWebhook]
+    cursor: Cursor
+
+
+class WebhookTrial(Shape):
+    url: Annotated[str, Field(description="보낸 URL / Where it was sent")]
+    delivered: Annotated[bool, Field(description="2xx를 받았는지 / The answer was 2xx")]
+    result: Annotated[str, Field(description="결과 / What came of it", examples=["HTTP 200"])]
+    took_ms: int
+
+
+class WebhookSecret(Shape):
+    webhook_secret: Annotated[
+        str, Field(description="새 서명 키. 다시 보여드리지 않습니다. / The new secret; not shown again")
+    ]
+    old_until: Annotated[
+        UnixTime, Field(description="이전 키로도 서명하는 마지막 시각 / Until then the old one signs too")
+    ]
+
+
 class Candidate(Shape):
     channel_key: str
     pg_provider: str
@@ -401,3 +451,60 @@ class RoutedPayment(Shape):
     due_at: UnixTime | None
     payment: Payment
     attempts: list[PaymentAttempt]
+    cancels: list[AnyCancellation]
+    history: list[AuditEntry]
+    message: str = ""
+
+
+class WaitingPayment(Shape):
+    """A payment that waits for a person, and where to look for it."""
+
+    imp_uid: str
+    merchant_uid: str
+    status: Status
+    state: str
+    alarm: str
+    since: UnixTime
+    due_at: UnixTime | None
+    amount: Amount
+    currency: str
+    channel_key: str
+    pg_provider: str
+    pg_id: str
+    order_id: str
+    pg_tid: str | None
+    cancellation_id: Annotated[str | None, Field(description="결과를 모르는 취소 / The cancel in doubt")]
+
+
+class DoubtfulReceipt(Shape):
+    """A cash receipt and what became of it: issuing and cancelling are in doubt."""
+
+    imp_uid: str | None
+    merchant_uid: str | None
+    state: str
+    since: UnixTime
+    amount: Amount
+    channel_key: str
+    pg_provider: str
+    order_id: str
+    receipt_tid: str | None
+
+
+class WaitingPayments(Shape):
+    list: list[WaitingPayment]
+    cursor: Cursor
+
+
+class DoubtfulReceipts(Shape):
+    list: list[DoubtfulReceipt]
+    cursor: Cursor
+
+
+class Alarms(Shape):
+    """Only the kind that was asked for, or all of them."""
+
+    payments: Annotated[WaitingPayments | None, Field(description="결제 / Payments")] = None
+    webhooks: Annotated[WebhookList | None, Field(description="포기한 웹훅 / Webhooks that were given up")] = None
+    cash_receipts: Annotated[
+        DoubtfulReceipts | None, Field(description="결과를 모르는 현금영수증 / Cash receipts in doubt")
+    ] = None

@@ -17,12 +17,17 @@ MAX_CHANNELS = 100
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """Where results go when a payment names no notice_url, per environment. sealed_secret signs every delivery."""
+    """Where results go when a payment names no notice_url, per environment. sealed_secret signs every delivery.
+
+    retired_secret: the one before it, which signs beside it until retired_until.
+    """
 
     sealed_secret: str
     live_url: str | None = None
     test_url: str | None = None
     content_type: str = "application/json"
+    retired_secret: str | None = None
+    retired_until: datetime | None = None
 
     def url(self, environment: Environment) -> str | None:
         return self.live_url if environment is Environment.LIVE else self.test_url

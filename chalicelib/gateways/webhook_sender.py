@@ -23,12 +23,16 @@ from urllib.parse import SplitResult, quote, urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from chalicelib.domain.notices import DeliveryResult
 from chalicelib.gateways.http import HttpClient, NoReplyError, NotSentError
 
 CONNECT_TIMEOUT = 10.0
-TIMEOUT = 30.0
-"""V1 waits 10 s to connect and 30 s for an answer; ours are for the whole delivery."""
+"""As in V1. How long the whole delivery may take is the caller's to say."""
+GONE = 410
+"""Standard Webhooks: the receiver wants no more of it."""
 MAX_URL = 2000
+MAX_HOST = 253
+"""Longer names do not exist. What is remembered of receivers is kept by host."""
 MAX_REPLY = 4096
 """The status is the answer. This much of the body is read as a courtesy: closing on unread data resets connections."""
 MAX_ADDRESSES = 4
@@ -75,13 +79,11 @@ class WebhookSender:
         resolver: Resolver = resolve,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
-        timeout: float = TIMEOUT,
     ) -> None:
         self._allow_loopback = allow_loopback
         self._resolve = resolver
         self._given_ssl_context = ssl_context
         self._connect_timeout = connect_timeout
-        self._timeout = timeout
 
     def refuse_url(self, url: str) -> str | None:
         try:
@@ -92,23 +94,23 @@ class WebhookSender:
             return str(refused)
         return PRIVATE if _names_this_machine(receiver.host) and not self._allow_loopback else None
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[bool, str]:
-        deadline = time.monotonic() + self._timeout
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> DeliveryResult:
+        deadline = time.monotonic() + timeout
         try:
             receiver = _parse(url)
             addresses = self._addresses(receiver)
         except RefusedUrl as refused:
-            return False, str(refused)
+            return DeliveryResult(delivered=False, text=str(refused), final=True)
         except OSError:
-            return False, "주소를 찾을 수 없습니다. (host not found)"
-        result = "timeout"
+            return DeliveryResult(delivered=False, text="주소를 찾을 수 없습니다. (host not found)")
+        text = "timeout"
         for address in addresses[:MAX_ADDRESSES]:
             context = self._ssl_context if receiver.scheme == "https" else None
             delivery = _Delivery(address, receiver, deadline, self._connect_timeout, context)
-            sent, result = delivery.run(body, headers)
+            sent, text = delivery.run(body, headers)
             if sent:
-                return delivery.accepted, result
-        return False, result
+                return DeliveryResult(delivery.accepted, text, final=delivery.status == GONE)
+        return DeliveryResult(delivered=False, text=text)
 
     def _addresses(self, receiver: Receiver) -> list[str]:
         """Checked addresses, IPv4 first: a function without IPv6 must not lose its time on it. Raises RefusedUrl."""
@@ -129,6 +131,8 @@ class WebhookSender:
             return self._may_call(inner)
         if address.is_loopback:
             return self._allow_loopback
+        if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+            return False
         return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
     @cached_property
@@ -152,11 +156,11 @@ class _Delivery(HttpClient):
         self._address = address
         self._receiver = receiver
         self._deadline = deadline
-        self._status: int | None = None
+        self.status: int | None = None
 
     @property
     def accepted(self) -> bool:
-        return self._status is not None and 200 <= self._status < 300
+        return self.status is not None and 200 <= self.status < 300
 
     def run(self, body: bytes, headers: Mapping[str, str]) -> tuple[bool, str]:
         """Whether the request may have arrived, and what became of it."""
@@ -175,7 +179,7 @@ class _Delivery(HttpClient):
         except NoReplyError as exc:
             text = self._said(exc)
         # A receiver that has answered and then dawdles over its body has answered.
-        return sent, text if self._status is None else f"HTTP {self._status}"
+        return sent, text if self.status is None else f"HTTP {self.status}"
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self._deadline
@@ -199,7 +203,7 @@ class _Delivery(HttpClient):
     def _read(self, response: Any) -> bytes:
         if self._is_late():
             return b""  # cut off within the headers, which http.client takes for their end
-        self._status = response.status
+        self.status = response.status
         read = 0
         with suppress(HTTPError, OSError):
             while read < MAX_REPLY and (chunk := response.read1(MAX_REPLY - read)):
@@ -253,8 +257,9 @@ def _number(host: str) -> str | None:
 
 def _is_name(host: str) -> bool:
     """No top-level domain begins with a digit: `1.2.3.4.5` and `08.8.8.8` are broken numbers, not names."""
-    last_label = host.rstrip(".").rpartition(".")[2]
-    return bool(_HOST_NAME.fullmatch(host)) and not last_label[:1].isdigit()
+    name = host.removesuffix(".")
+    last_label = name.rpartition(".")[2]
+    return bool(_HOST_NAME.fullmatch(host)) and len(name) <= MAX_HOST and not last_label[:1].isdigit()
 
 
 def _names_this_machine(host: str) -> bool:

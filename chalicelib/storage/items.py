@@ -20,8 +20,7 @@ from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys
 from chalicelib.domain.channels import ArchivedChannel
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
-from chalicelib.domain.health import Health
-from chalicelib.domain.notices import Notice
+from chalicelib.domain.notices import Notice, NoticeState, Receivers
 from chalicelib.domain.orders import Booking, Order
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State
 from chalicelib.domain.prepared import Prepared
@@ -107,6 +106,12 @@ def _payment_owner(payment: Payment) -> tuple[str, str] | None:
         return None
     owner = f"{payment.merchant_id}#payments_of#{payment.customer_uid}"
     return owner, f"{_seconds(payment.started_at)}#{payment.imp_uid}"
+def _notice_alarm(notice: Notice) -> tuple[str, str] | None:
+    if notice.state is not NoticeState.DEAD:
+        return None
+    return alarm_list(notice.merchant_id, "notice"), f"{_seconds(notice.tried_at)}#{notice.notice_id}"
+
+
 
 
 def _seconds(at: datetime | None) -> str:
@@ -197,8 +202,14 @@ KINDS: dict[type[Any], Kind] = {
         lambda e: (e.token_hash,),
         lambda token_hash: (f"admintoken#{token_hash}", "admintoken"),
     ),
+        alarm_key=_notice_alarm,
     Watermark: Kind(
         "watermark",
+    Receivers: Kind(
+        "receivers",
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "receivers"),
+    ),
         lambda _: (),
         lambda: ("system", "watermark"),
     ),

@@ -1,6 +1,7 @@
 """Work handed over to SQS, to be delivered at its time.
 
-Payments and webhooks have a queue each, so that a slow merchant URL delays no charge.
+Payments, webhooks, and webhooks to slow receivers have a queue each, so that a slow merchant URL delays no charge and
+nobody else's webhook.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys, merchant_of
@@ -34,7 +35,7 @@ def create(deps: Deps, name: str) -> NewMerchant:
             imp_key=imp_key,
             imp_secret=secrets.token_hex(40),
             admin_token=f"admin_{secrets.token_urlsafe(32)}",
-            webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+            webhook_secret=new_webhook_secret(),
         )
         try:
             _store(deps, merchant, name)
@@ -42,6 +43,11 @@ def create(deps: Deps, name: str) -> NewMerchant:
             continue
         return merchant
     raise RuntimeError("no free merchant number found")
+
+
+def new_webhook_secret() -> str:
+    """As Standard Webhooks spells it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def _store(deps: Deps, merchant: NewMerchant, name: str) -> None:
@@ -135,9 +141,21 @@ def commit_change(
     *others: object,
 ) -> None:
     """Store a changed configuration and the audit entry about it in one write. Raises Conflict if overtaken."""
+    deps.store.commit(routing, audit_entry(deps, admin, subject, action, before, after), *others)
+
+
+def audit_entry(
+    deps: Deps,
+    admin: AdminToken,
+    subject: str,
+    action: str,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object] | None,
+) -> Audit:
+    """What to store together with a change that somebody makes."""
     now = deps.clock.now()
-    entry = Audit(
-        merchant_id=routing.merchant_id,
+    return Audit(
+        merchant_id=admin.merchant_id,
         subject=subject,
         audit_id=f"{now.timestamp():017.6f}-{deps.rng.getrandbits(32):08x}",
         action=action,
@@ -146,7 +164,6 @@ def commit_change(
         before=before,
         after=after,
     )
-    deps.store.commit(routing, entry, *others)
 
 
 def load_signing_keys(store: Store, sealer: Sealer) -> list[bytes]:

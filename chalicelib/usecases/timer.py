@@ -83,9 +83,9 @@ def work(deps: Deps, task: Task) -> None:
         case TaskKind.PAYMENT:
             _wait(deps, task)
             settling.settle(deps, *task.parts)
-        case TaskKind.NOTICE:
+        case TaskKind.NOTICE | TaskKind.SLOW_NOTICE:
             _wait(deps, task)
-            notifying.deliver(deps, *task.parts)
+            notifying.deliver(deps, *task.parts, slow_lane=task.kind is TaskKind.SLOW_NOTICE)
         case TaskKind.BOOKING:
             schedules.abort_overdue(deps, *task.parts)
         case TaskKind.HEALTH:

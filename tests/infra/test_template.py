@@ -16,7 +16,7 @@ from tests.support.real import need_dynamodb_local
 
 RESOURCES = table.template()["Resources"]
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
-SUFFIX = {"api_handler": "", "sweep": "-sweep", "run_payments": "-run_payments", "deliver_notices": "-deliver_notices"}
+SUFFIX = {name: "" if name == "api_handler" else f"-{name}" for name in CONFIG["lambda_functions"]}
 
 
 def test_cfn_lint_has_nothing_to_say():
@@ -86,7 +86,12 @@ def test_what_holds_money_survives_the_stack():
 
 
 @pytest.mark.parametrize(
-    ("queue", "function"), [("PaymentsQueue", "run_payments"), ("NoticesQueue", "deliver_notices")]
+    ("queue", "function"),
+    [
+        ("PaymentsQueue", "run_payments"),
+        ("NoticesQueue", "deliver_notices"),
+        ("SlowNoticesQueue", "deliver_slow_notices"),
+    ],
 )
 def test_a_message_stays_invisible_six_times_as_long_as_its_function_may_run(queue, function):
     properties = RESOURCES[queue]["Properties"]

@@ -14,6 +14,7 @@ from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Buyer, Card, PaymentRequest
 from chalicelib.domain.groups import Failover, GroupEntry
 from chalicelib.domain.money import Money
+from chalicelib.domain.notices import DeliveryResult
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import Registry
 from chalicelib.ports import Deps, Task, Timing

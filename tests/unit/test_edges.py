@@ -16,7 +16,10 @@ from chalicelib.storage.sealing import KmsSealer
 from chalicelib.storage.table import DynamoStore
 from tests.support.clock import SettableClock
 
-ENV = {"TABLE_NAME": "t", "KMS_KEY_ID": "k", "PAYMENTS_QUEUE_URL": "https://q/1/payments", "NOTICES_QUEUE_URL": "n"}
+ENV = {
+    "TABLE_NAME": "t", "KMS_KEY_ID": "k", "PAYMENTS_QUEUE_URL": "https://q/1/payments", "NOTICES_QUEUE_URL": "n",
+    "SLOW_NOTICES_QUEUE_URL": "s",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.notices import Notice, NoticeState
+from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState
 from chalicelib.domain.orders import Booking, Order, Schedule, ScheduleState
 from chalicelib.ports import Ref, TaskKind
 from chalicelib.usecases import notifying, schedules
@@ -86,7 +86,7 @@ def test_a_delivery_is_claimed_with_a_lease_before_it_is_sent(world):
         def post(self, *args):
             seen.append(world.store.load(Ref(Notice, task.parts)))
             notifying.deliver(world.deps, *task.parts)
-            return True, "HTTP 200"
+            return DeliveryResult(delivered=True, text="HTTP 200")
 
     world.deps = replace(world.deps, sender=Looking())
     notifying.deliver(world.deps, *task.parts)

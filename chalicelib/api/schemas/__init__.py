@@ -31,6 +31,7 @@ from chalicelib.api.schemas.receipts import IssueExternalReceipt, IssueReceipt
 from chalicelib.api.schemas.scheduling import ScheduleTime
 from chalicelib.api.schemas.virtual_accounts import ChangeVirtualAccount, IssueVirtualAccount
 
+from chalicelib.api.schemas.webhooks import TestWebhookBody, WebhookQuery
 __all__ = [
     "Again",
     "CancelPayment",
@@ -63,3 +64,5 @@ __all__ = [
     "parse",
     "parse_query",
 ]
+    "TestWebhookBody",
+    "WebhookQuery",

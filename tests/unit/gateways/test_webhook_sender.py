@@ -83,8 +83,13 @@ def local_sender(resolver=None, **options):
     return WebhookSender(allow_loopback=True, resolver=resolver or Resolver(["127.0.0.1"]), **options)
 
 
-def post(sender, url, body=b'{"imp_uid":"imp_1"}'):
-    return sender.post(url, body, {"Content-Type": "application/json", "webhook-id": "w1"})
+def send(sender, url, body=b'{"imp_uid":"imp_1"}', timeout=30.0):
+    return sender.post(url, body, {"Content-Type": "application/json", "webhook-id": "w1"}, timeout)
+
+
+def post(sender, url, **more):
+    result = send(sender, url, **more)
+    return result.delivered, result.text
 
 
 # --- what is written -----------------------------------------------------------------------------------------------
@@ -101,6 +106,7 @@ def post(sender, url, body=b'{"imp_uid":"imp_1"}'):
         "http://8.8.8.8/",
         "https://[2606:4700:4700::1111]/",
         "https://example.com./",
+        f"https://{'a.' * 125}kr./",
     ],
 )
 def test_public_urls_may_be_called(url):
@@ -129,6 +135,7 @@ def test_public_urls_may_be_called(url):
         ("http://[::1/", "malformed"),
         ("http://a..b/", "malformed"),
         (f"http://{'a' * 64}.com/", "malformed"),
+        (f"http://{'a.' * 126}kr/", "no valid host"),
         ("http://example.com/\ud800", "malformed"),
         ("http://example.com/a b", "space, control character"),
         ("http://example.com/\r\nHost: other", "space, control character"),
@@ -168,6 +175,7 @@ NEVER = [
     "http://[fd00:ec2::254]/",
     "http://[fe80::1]/",
     "http://[fe80::1%lo]/",
+    "http://[fec0::1]/",
     "http://[64:ff9b::a9fe:a9fe]/",
     "http://[2002:a9fe:a9fe::]/",
     "http://[::ffff:169.254.169.254]/",
@@ -242,6 +250,27 @@ def test_anything_else_is_not_and_redirects_are_not_followed(status):
         with Receiver(reply % (status, elsewhere.port)) as receiver:
             assert post(local_sender(), f"http://a.example.com:{receiver.port}/") == (False, f"HTTP {status}")
         assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize(("status", "final"), [(200, False), (302, False), (404, False), (410, True), (503, False)])
+def test_who_is_gone_needs_no_further_try(status, final):
+    with Receiver(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status) as receiver:
+        assert send(local_sender(), f"http://a.example.com:{receiver.port}/").final is final
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "http://inside.example.com/", "gopher://a.example.com/"])
+def test_an_address_that_may_not_be_called_needs_no_further_try(url):
+    assert send(WebhookSender(resolver=Resolver(["10.0.0.1"])), url).final
+
+
+def test_a_resolver_that_takes_all_the_time_leaves_none_for_the_receiver():
+    def slow(_host, _port):
+        time.sleep(0.3)
+        return ["127.0.0.1"]
+
+    with Receiver() as receiver:
+        result = send(local_sender(slow), f"http://a.example.com:{receiver.port}/", timeout=0.2)
+    assert (result.delivered, result.text, result.final) == (False, "timeout", False)
 
 
 def test_proxies_of_the_environment_are_not_used(monkeypatch):
@@ -323,14 +352,14 @@ def _trickle(prefix):
 
 def _timed(sender, url):
     started = time.monotonic()
-    result = post(sender, url)
+    result = post(sender, url, timeout=0.4)
     return result, time.monotonic() - started
 
 
 @pytest.mark.parametrize("prefix", [b"HTTP/1.1 200 O", b"HTTP/1.1 200 OK\r\nX-Header: "], ids=["status line", "header"])
 def test_the_deadline_holds_against_a_receiver_that_dribbles(prefix):
     with Receiver(_trickle(prefix)) as receiver:
-        result, took = _timed(local_sender(timeout=0.4), f"http://a.example.com:{receiver.port}/")
+        result, took = _timed(local_sender(), f"http://a.example.com:{receiver.port}/")
     assert result == (False, "timeout")
     assert 0.3 < took < 2
 
@@ -338,7 +367,7 @@ def test_the_deadline_holds_against_a_receiver_that_dribbles(prefix):
 def test_the_deadline_holds_against_a_receiver_that_is_silent():
     done = threading.Event()
     with Receiver(lambda _: done.wait(10)) as receiver:
-        result, took = _timed(local_sender(timeout=0.4), f"http://a.example.com:{receiver.port}/")
+        result, took = _timed(local_sender(), f"http://a.example.com:{receiver.port}/")
         done.set()
     assert result == (False, "timeout")
     assert took < 2
@@ -346,7 +375,7 @@ def test_the_deadline_holds_against_a_receiver_that_is_silent():
 
 def test_who_has_answered_and_dribbles_the_body_has_answered():
     with Receiver(_trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as receiver:
-        result, took = _timed(local_sender(timeout=0.4), f"http://a.example.com:{receiver.port}/")
+        result, took = _timed(local_sender(), f"http://a.example.com:{receiver.port}/")
     assert result == (True, "HTTP 200")
     assert took < 2
 

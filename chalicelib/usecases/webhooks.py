@@ -1,0 +1,108 @@
+"""What an operator does with webhooks: see them, have one sent again, try the URL, change the secret."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.errors import InvalidRequest, NotFound
+from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState
+from chalicelib.ports import Deps, Page, Ref
+from chalicelib.usecases import lookups, merchants, notifying
+from chalicelib.usecases.charges import load_routing
+from chalicelib.usecases.recording import hand_over, notice_task
+
+BOTH_SECRETS = timedelta(hours=24)
+"""How long deliveries carry the old secret's signature beside the new one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a webhook that was sent to try the URL."""
+
+    url: str
+    result: DeliveryResult
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """Shown once. old_until: when the one before it signs for the last time."""
+
+    secret: str
+    old_until: datetime
+
+
+def of_payment(deps: Deps, merchant_id: str, imp_uid: str) -> Sequence[Notice]:
+    """All that is, or was to be, told of a payment, oldest first. Raises NotFound for an unknown payment."""
+    lookups.by_imp_uid(deps, merchant_id, imp_uid)
+    found: list[Notice] = []
+    cursor = None
+    while True:
+        page = deps.store.list(Notice, (merchant_id, "notices", imp_uid), cursor=cursor)
+        found += page.items
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+def dead(deps: Deps, merchant_id: str, limit: int, cursor: str | None) -> Page[Notice]:
+    """Those that were given up, newest first."""
+    return deps.store.alarms(Notice, merchant_id, limit=limit, cursor=cursor)
+
+
+def resend(deps: Deps, admin: AdminToken, notice_id: str) -> Notice:
+    """Send one again, whatever its state: to its URL of then, under its own id, with all the tries of a new one.
+
+    Raises NotFound, and Conflict if its present try ends at this moment.
+    """
+    notice = deps.store.load(Ref(Notice, (admin.merchant_id, notice_id)))
+    if notice is None:
+        raise NotFound(f"존재하지 않는 웹훅입니다: {notice_id[:80]} (unknown webhook)")
+    now = deps.clock.now()
+    again = replace(notice, state=NoticeState.PENDING, tries=0, resent_at=now, due_at=now)
+    before = {"webhook_id": notice_id, "state": notice.state.value, "tries": notice.tries}
+    entry = merchants.audit_entry(deps, admin, notice.imp_uid, "webhook.resent", before, None)
+    stored: Notice = deps.store.commit(again, entry)[0]
+    hand_over(deps, [notice_task(stored)], now)
+    return stored
+
+
+def try_out(deps: Deps, merchant_id: str, environment: Environment) -> Trial:
+    """Send an example to the saved URL, now, once, and store nothing. Raises InvalidRequest if there is no URL."""
+    routing = load_routing(deps, merchant_id)
+    url = routing.webhooks.url(environment)
+    if not url:
+        name = f"{environment}_webhook_url"
+        raise InvalidRequest(name, f"{name}: 저장된 URL이 없습니다. (no URL is saved)")
+    now = deps.clock.now()
+    example = Notice(
+        merchant_id=merchant_id,
+        notice_id=f"wh_{deps.rng.getrandbits(96):024x}",
+        url=url,
+        environment=environment,
+        imp_uid="imp_000000000000",
+        merchant_uid="webhook-test",
+        status="paid",
+        created_at=now,
+    )
+    started = deps.clock.monotonic()
+    result = notifying.send(deps, routing, example, deps.timing.webhook_retry_timeout)
+    return Trial(url, result, round((deps.clock.monotonic() - started) * 1000))
+
+
+def rotate_secret(deps: Deps, admin: AdminToken) -> NewSecret:
+    """A new secret for signatures, which the present one accompanies for a day. One that still did ends now."""
+    routing = load_routing(deps, admin.merchant_id)
+    made = NewSecret(merchants.new_webhook_secret(), deps.clock.now() + BOTH_SECRETS)
+    context = notifying.webhook_context(routing.merchant_id)
+    hooks = replace(
+        routing.webhooks,
+        sealed_secret=deps.sealer.seal(routing.data_key, context, {"secret": made.secret}),
+        retired_secret=routing.webhooks.sealed_secret,
+        retired_until=made.old_until,
+    )
+    changed = replace(routing, webhooks=hooks)
+    merchants.commit_change(deps, admin, changed, "settings", "settings.webhook_secret_rotated", None, None)
+    return made
