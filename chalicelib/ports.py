@@ -238,6 +238,10 @@ class Store(Protocol):
         """A short list from its beginning, page by page (storage.items says which there are). May trail a little."""
         ...
 
+    def alarms(self, kind: type[T], merchant_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[T]:
+        """What of one kind waits for a person, newest first. May trail writes a little."""
+        ...
+
 
 # --- everything else --------------------------------------------------------------------------------------------
 
@@ -261,17 +265,17 @@ class TaskKind(StrEnum):
     SCHEDULE = "schedule"
     PAYMENT = "payment"
     NOTICE = "notice"
+    SLOW_NOTICE = "slow_notice"
+    """A notice to a receiver that keeps one waiting; the timer knows it as a NOTICE."""
     BOOKING = "booking"
+    HEALTH = "health"
 
 
 @dataclass(frozen=True, slots=True)
-    SLOW_NOTICE = "slow_notice"
-    """A notice to a receiver that keeps one waiting; the timer knows it as a NOTICE."""
 class Task:
     """Work to be looked at at `due_at`. Delivered at least once; the work itself claims before it acts."""
 
     kind: TaskKind
-    HEALTH = "health"
     parts: tuple[str, ...]
     due_at: datetime
 
@@ -323,15 +327,15 @@ class Timing:
     horizon: timedelta = timedelta(minutes=10)
     """How far ahead the sweep hands work to the queue (SQS delays at most 15 minutes)."""
     overdue_after: timedelta = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Deps:
     webhook_timeout: timedelta = timedelta(seconds=30)
     """For a receiver to answer the first try of a webhook, as in V1; connecting included."""
     webhook_retry_timeout: timedelta = timedelta(seconds=15)
     slow_webhook: timedelta = timedelta(seconds=5)
     """Who takes longer to answer gets the slow lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
     """Everything a use case may use. Passed in; nothing is looked up."""
 
     store: Store

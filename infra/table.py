@@ -5,6 +5,7 @@ that exists only on a developer's machine, or only in production, cannot happen.
 left out; they are CloudFormation's to set and no local server has them.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def _tagged(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
 _CloudFormationLoader.add_multi_constructor("!", _tagged)
 
 
+@functools.cache
 def template() -> dict[str, Any]:
+    """Everybody gets the same one: to be read only."""
     document: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _CloudFormationLoader)  # noqa: S506 - a SafeLoader
     return document
 

@@ -1,4 +1,4 @@
-"""/admin: channels, channel groups, defaults, and how a payment was routed. Bearer token, plain JSON."""
+"""/admin: channels, channel groups, and defaults. Bearer token, plain JSON."""
 
 from __future__ import annotations  # so that naming a type does not load its module
 
@@ -13,24 +13,18 @@ from chalicelib.domain.errors import InvalidRequest
 from chalicelib.usecases import channels, charges, groups, health, merchants
 
 if TYPE_CHECKING:
-    from chalicelib.domain.accounts import AdminToken, Audit
+    from chalicelib.domain.channels import Channel
     from chalicelib.domain.groups import ChannelGroup
     from chalicelib.domain.health import Health
 
 bp = Blueprint(__name__)
 
 
-def _admin(call: Call) -> AdminToken:
-    if call.admin is None:
-        raise Unauthorized("관리자 토큰이 필요합니다. (admin token required)")
-    return call.admin
-
-
 @admin(bp, "POST", "/admin/channels")
 def create_channel(call: Call) -> Answer:
     body = schemas.parse(schemas.ChannelBody, call.body)
     wanted = channels.NewChannel(body.name, body.pg_provider, body.pg_id, body.environment, body.credentials)
-    return Answer(channels.shown(channels.create(call.deps, _admin(call), wanted)), status=201)
+    return Answer(channels.shown(channels.create(call.deps, call.operator, wanted)), status=201)
 
 
 @admin(bp, "GET", "/admin/channels")
@@ -49,20 +43,20 @@ def get_channel(call: Call) -> Answer:
 def update_channel(call: Call) -> Answer:
     body = schemas.parse(schemas.ChannelChangeBody, call.body)
     change = channels.ChannelChange(body.name, body.pg_id, body.credentials)
-    return Answer(channels.shown(channels.update(call.deps, _admin(call), call.path["channel_key"], change)))
+    return Answer(channels.shown(channels.update(call.deps, call.operator, call.path["channel_key"], change)))
 
 
 @admin(bp, "DELETE", "/admin/channels/{channel_key}")
 def delete_channel(call: Call) -> Answer:
     channel = charges.load_routing(call.deps, call.merchant_id).channel(call.path["channel_key"])
-    channels.delete(call.deps, _admin(call), channel.channel_key)
+    channels.delete(call.deps, call.operator, channel.channel_key)
     return Answer(channels.shown(channel))
 
 
 @admin(bp, "POST", "/admin/channel-groups")
 def create_group(call: Call) -> Answer:
     body = schemas.parse(schemas.NewGroupBody, call.body)
-    group = groups.create(call.deps, _admin(call), body.environment, _content(body))
+    group = groups.create(call.deps, call.operator, body.environment, _content(body))
     return Answer(_shown(call, group), status=201)
 
 
@@ -85,7 +79,7 @@ def update_group(call: Call) -> Answer:
     kept = charges.load_routing(call.deps, call.merchant_id).group(group_id)
     if body.environment not in (None, kept.environment):
         raise InvalidRequest("environment", "environment: 그룹의 환경은 바꿀 수 없습니다. (cannot be changed)")
-    group = groups.update(call.deps, _admin(call), group_id, _content(body))
+    group = groups.update(call.deps, call.operator, group_id, _content(body))
     answer = _shown(call, group)
     if body.begin_at is None and group.reserved:
         answer["message"] = "저장되었습니다. 예약된 변경은 그대로 유지됩니다. (saved; the reserved change stays)"
@@ -95,19 +89,19 @@ def update_group(call: Call) -> Answer:
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
 def delete_group(call: Call) -> Answer:
     group = charges.load_routing(call.deps, call.merchant_id).group(call.path["group_id"])
-    groups.delete(call.deps, _admin(call), group.group_id)
+    groups.delete(call.deps, call.operator, group.group_id)
     return Answer(_shown(call, group))
 
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}/reservation")
 def drop_reservation(call: Call) -> Answer:
-    return Answer(_shown(call, groups.drop_reservation(call.deps, _admin(call), call.path["group_id"])))
+    return Answer(_shown(call, groups.drop_reservation(call.deps, call.operator, call.path["group_id"])))
 
 
 @admin(bp, "GET", "/admin/channel-groups/{group_id}/history")
 def group_history(call: Call) -> Answer:
     entries = groups.history(call.deps, call.merchant_id, call.path["group_id"])
-    return Answer([_audit_shown(entry) for entry in entries])
+    return Answer([views.audit_view(entry) for entry in entries])
 
 
 @admin(bp, "GET", "/admin/settings")
@@ -120,7 +114,7 @@ def put_settings(call: Call) -> Answer:
     body = schemas.parse(schemas.SettingsBody, call.body)
     kept = merchants.settings(call.deps, call.merchant_id)
     wanted = replace(kept, **body.model_dump(exclude_unset=True))  # what is not named stays
-    return Answer(merchants.shown_settings(merchants.save_settings(call.deps, _admin(call), wanted)))
+    return Answer(merchants.shown_settings(merchants.save_settings(call.deps, call.operator, wanted)))
 
 
 def _with_health(channel: Channel, known: Health | None) -> dict[str, Any]:
@@ -140,14 +134,4 @@ def _shown(call: Call, group: ChannelGroup) -> dict[str, Any]:
         "created_at": views.seconds(group.created_at),
         **groups.shown_version(group.current),
         "reservation": groups.shown_version(group.reserved) if group.reserved else None,
-    }
-
-
-def _audit_shown(entry: Audit) -> dict[str, Any]:
-    return {
-        "action": entry.action,
-        "at": views.seconds(entry.at),
-        "by": entry.by,
-        "before": entry.before,
-        "after": entry.after,
     }

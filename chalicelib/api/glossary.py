@@ -186,6 +186,9 @@ TEXTS: dict[str, str] = {
     "order_id": "PG에 보낸 주문번호 / Order id at the gateway",
     "took_ms": "걸린 시간 (밀리초) / Duration (milliseconds)",
     "outcome": "결과 / Outcome",
+    "cancels": "모든 취소 / All cancels",
+    "requested_at": "요청 시각 (Unix 초) / Asked for at (unix seconds)",
+    "history": "사람이 한 일, 최신순 / What people did, newest first",
     "decision": "이 채널을 고른 이유 / Why it went there",
     "mode": "고른 방법 / How it was chosen",
     "chosen": "고른 채널 / The channel",
@@ -195,14 +198,14 @@ TEXTS: dict[str, str] = {
     "decided_at": "정한 시각 / Decided at",
     "candidates": "후보 / Candidates",
     "exclusions": "제외된 채널과 이유 / Channels left out, and why",
-    "key": "채널 / Channel",
-    "channels": "채널 / Channels",
-}
     "health": "PG사의 응답 상태 / Whether its gateway answers",
     "since": "이 상태가 된 시각 / In this state since",
     "failures": "연속 실패 횟수 / Failures in a row",
     "next_probe_at": "다음 확인 시각 / When its gateway is asked next",
     "last_error": "마지막 실패의 이유 / What went wrong last",
+    "key": "채널 / Channel",
+    "channels": "채널 / Channels",
+}
 
 EXAMPLES: dict[str, Any] = {
     "imp_uid": "imp_448280090638",

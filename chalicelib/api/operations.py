@@ -92,6 +92,12 @@ def _admin(method: str, path: str, text: str, answer: Any, *more: Refusal, **oth
     )  # fmt: skip
 
 
+UNKNOWN_PAYMENT = Refusal(404, "not_found", "존재하지 않는 결제정보입니다.")
+AT_WORK = Refusal(409, "refused", "아직 처리 중입니다. 잠시 후 다시 시도해 주세요. (still being worked on)")
+SETTLED = Refusal(409, "refused", "결과가 이미 확정되었습니다. (already settled)")
+MAY_STILL_COME = Refusal(409, "refused", "outcome: 아직 처리될 수 있습니다. 잠시 후 다시 시도해 주세요. (it may still come)")
+
+
 def _not_offered() -> list[Operation]:
     return [
         Operation(

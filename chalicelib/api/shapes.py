@@ -441,6 +441,12 @@ class PaymentAttempt(Shape):
     decision: RoutingDecision
 
 
+class AnyCancellation(Cancellation):
+    state: str
+    requested_at: UnixTime
+    message: str | None
+
+
 class RoutedPayment(Shape):
     """How a payment came to where it went."""
 

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from chalicelib.domain.accounts import Audit
 from chalicelib.domain.charging import Buyer, CardSummary, VirtualAccount
 from chalicelib.domain.institutions import BANKS
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.money import Money
+from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment
-from chalicelib.domain.receipts import CashReceipt
+from chalicelib.domain.receipts import CashReceipt, Subject
 from chalicelib.domain.routing import Decision
 
 CONFIRMING = "결제 결과를 확인하고 있습니다. 다시 결제하지 말고 웹훅 또는 조회로 확인해 주세요. (being confirmed)"
@@ -247,6 +249,25 @@ def receipt_view(receipt: CashReceipt) -> dict[str, Any]:
     }
 
 
+def webhook_view(notice: Notice) -> dict[str, Any]:
+    """For operators: one message to one URL, and what came of it."""
+    return {
+        "webhook_id": notice.notice_id,
+        "imp_uid": notice.imp_uid,
+        "merchant_uid": notice.merchant_uid,
+        "status": notice.status,
+        "cancellation_id": notice.cancellation_id,
+        "url": notice.url,
+        "state": notice.state.value,
+        "tries": notice.tries,
+        "last_result": notice.last_result,
+        "created_at": seconds(notice.created_at),
+        "tried_at": seconds(notice.tried_at),
+        "resent_at": seconds(notice.resent_at),
+        "due_at": seconds(notice.due_at),
+    }
+
+
 def routing_view(payment: Payment) -> dict[str, Any]:
     """How a payment came to where it went, for operators."""
     return {
@@ -257,6 +278,66 @@ def routing_view(payment: Payment) -> dict[str, Any]:
         "due_at": seconds(payment.due_at) or None,
         "payment": payment_view(payment),
         "attempts": [_attempt_view(a) for a in payment.attempts],
+        "cancels": [_any_cancel_view(c) for c in payment.cancels],
+    }
+
+
+def _any_cancel_view(cancel: Cancellation) -> dict[str, Any]:
+    """Also one that is open, or was refused."""
+    return {
+        **_cancel_view(cancel),
+        "state": cancel.state.value,
+        "requested_at": seconds(cancel.requested_at),
+        "message": cancel.message,
+    }
+
+
+def audit_view(entry: Audit) -> dict[str, Any]:
+    """For operators: who changed what."""
+    return {
+        "action": entry.action,
+        "at": seconds(entry.at),
+        "by": entry.by,
+        "before": entry.before,
+        "after": entry.after,
+    }
+
+
+def waiting_view(payment: Payment) -> dict[str, Any]:
+    """For operators: a payment that waits for a person, and where to look for it."""
+    cancel = payment.open_cancel
+    return {
+        "imp_uid": payment.imp_uid,
+        "merchant_uid": payment.request.merchant_uid,
+        "status": payment.v1_status,
+        "state": payment.state.value,
+        "alarm": payment.alarm,
+        "since": seconds(payment.updated_at),
+        "due_at": seconds(payment.due_at) or None,
+        "amount": number(payment.request.amount),
+        "currency": payment.request.amount.currency,
+        "channel_key": payment.attempt.channel_key,
+        "pg_provider": payment.attempt.pg_provider,
+        "pg_id": payment.attempt.pg_id,
+        "order_id": payment.attempt.order_id,
+        "pg_tid": payment.gateway_ref,
+        "cancellation_id": cancel.cancel_id if cancel else None,
+    }
+
+
+def doubtful_receipt_view(receipt: CashReceipt) -> dict[str, Any]:
+    """For operators: a cash receipt that nobody may know the outcome of, and where to look for it."""
+    attempt = receipt.current
+    return {
+        "imp_uid": receipt.subject_id if receipt.subject is Subject.PAYMENT else None,
+        "merchant_uid": receipt.subject_id if receipt.subject is Subject.EXTERNAL else None,
+        "state": attempt.state.value,
+        "since": seconds(attempt.since),
+        "amount": number(attempt.terms.amount),
+        "channel_key": attempt.channel_key,
+        "pg_provider": attempt.pg_provider,
+        "order_id": attempt.order_id,
+        "receipt_tid": attempt.receipt_tid,
     }
 
 

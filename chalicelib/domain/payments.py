@@ -1,9 +1,10 @@
 """Payments: one intent to collect an amount, its attempts, its cancels, and the moves between its states.
 
-claimed -> paid | failed | unknown;  unknown -> paid | failed;  paid keeps its cancels beside it. A virtual account is
-in between for as long as its buyer takes: claimed | unknown -> waiting -> paid | failed (it expired);  waiting ->
-revoking -> revoked, or back, or paid. V1's four words are made from these by `v1_status`. Every move returns a new
-value and refuses what the state forbids, so a result that arrives twice, or late, changes nothing.
+claimed -> paid | failed | unknown;  unknown -> paid | failed | undoing;  undoing -> failed;  paid keeps its cancels
+beside it. A virtual account is in between for as long as its buyer takes: claimed | unknown -> waiting -> paid | failed
+(it expired);  waiting -> revoking -> revoked, or back, or paid. V1's four words are made from these by `v1_status`.
+Every move returns a new value and refuses what the state forbids, so a result that arrives twice, or late, changes
+nothing.
 """
 
 import re
@@ -34,14 +35,16 @@ from chalicelib.domain.routing import Decision
 VIRTUAL_ACCOUNT = "vbank"
 """V1's word for the pay_method."""
 
-MAX_CANCELS = 100
-"""Cancels one payment may collect, refused ones included; keeps its item far below DynamoDB's 400 KB."""
+MAX_CANCELS = 50
+"""Cancels one payment may collect, refused ones included; with the longest texts its item stays below 400 KB."""
 
 
 class State(StrEnum):
     CLAIMED = "claimed"
     """Written before the gateway is called: someone is working on it, or died doing so."""
     UNKNOWN = "unknown"
+    UNDOING = "undoing"
+    """Nobody could tell what came of it, so it is being undone at the gateway (net-cancel). Never paid any more."""
     WAITING = "waiting"
     """A virtual account is there, and nothing was paid in yet."""
     REVOKING = "revoking"
@@ -61,7 +64,11 @@ class CancelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one gateway. outcome: approved, issued, declined, not_sent, unknown; None while under way."""
+    """One try at one gateway.
+
+    outcome: approved, issued, declined, not_sent, unknown; undone by us; given_back, since it was approved too late;
+    by_hand: a person said that it failed; None while under way.
+    """
 
     number: int
     order_id: str
@@ -182,7 +189,18 @@ class Payment:
     @property
     def is_unsettled(self) -> bool:
         """True while nobody knows what came of it."""
-        return self.state in (State.CLAIMED, State.UNKNOWN)
+        return self.state in (State.CLAIMED, State.UNKNOWN, State.UNDOING)
+
+    @property
+    def is_open_question(self) -> bool:
+        """True while it is not known whether money has moved, this way or back."""
+        return self.is_unsettled or self.state is State.REVOKING or self.open_cancel is not None or self.awaits_void
+
+    def is_held(self, now: datetime) -> bool:
+        """True while whoever claimed it, its cancel or its revoke may still be at work on it."""
+        claimed = self.state in (State.CLAIMED, State.REVOKING) or self.awaits_void
+        claimed = claimed or (self.open_cancel is not None and self.open_cancel.state is CancelState.CLAIMED)
+        return claimed and self.checks == 0 and self.due_at is not None and now < self.due_at
 
     @property
     def v1_status(self) -> str:
@@ -228,7 +246,7 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
         alarm=None,
     )
     # Whoever learns of a test charge gives it back; if it dies before, the timer does when the lease it had is over.
-    return replace(approved, due_at=payment.due_at) if approved.awaits_void else approved
+    return replace(approved, due_at=payment.due_at or now) if approved.awaits_void else approved
 
 
 def void(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> Payment:
@@ -260,7 +278,7 @@ def _found_cancel(payment: Payment, number: int, cancel: GatewayCancel, now: dat
 
 
 def decline(payment: Payment, result: Declined, now: datetime, took_ms: int | None = None) -> Payment:
-    _require(payment, State.CLAIMED, State.UNKNOWN)
+    _require(payment, State.CLAIMED, State.UNKNOWN, State.UNDOING)
     closed = _closing(payment, "declined", now, took_ms, reason=result.reason, code=result.code, message=result.message)
     return replace(closed, state=State.FAILED, failed_at=now, fail_reason=result.message, due_at=None, alarm=None)
 
@@ -272,7 +290,7 @@ def fail_unsent(
 
     text: for the merchant and the buyer; detail: for the operator, kept with the attempt.
     """
-    _require(payment, State.CLAIMED, State.UNKNOWN)
+    _require(payment, State.CLAIMED, State.UNKNOWN, State.UNDOING)
     closed = _closing(payment, "not_sent", now, took_ms, reason=DeclineReason.NOT_CHARGED, message=detail or text)
     return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None, alarm=None)
 
@@ -282,6 +300,36 @@ def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, 
     _require(payment, State.CLAIMED, State.UNKNOWN)
     closed = _closing(payment, "unknown", now, took_ms, code=result.code, message=result.detail)
     return replace(closed, state=State.UNKNOWN, unknown_since=now, due_at=due_at, checks=0)
+
+
+def begin_undo(payment: Payment, now: datetime, due_at: datetime) -> Payment:
+    """Decide to undo a charge that nobody can tell the outcome of. On record before the gateway is told so."""
+    _require(payment, State.CLAIMED, State.UNKNOWN)
+    return replace(payment, state=State.UNDOING, updated_at=now, due_at=due_at, checks=0)
+
+
+def undo(payment: Payment, text: str, now: datetime, *, detail: str) -> Payment:
+    """Nothing is left of it at the gateway, by our own doing. text: for the merchant; detail: for the operator."""
+    _require(payment, State.UNDOING)
+    closed = _closing(payment, "undone", now, None, message=detail)
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None, alarm=None)
+
+
+def fail_by_hand(payment: Payment, text: str, now: datetime, *, detail: str) -> Payment:
+    """A person has found out that no money moved. text: for the merchant; detail: for the operator."""
+    _require(payment, State.CLAIMED, State.UNKNOWN, State.UNDOING)
+    closed = _closing(payment, "by_hand", now, None, message=detail)
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None, alarm=None)
+
+
+def give_back_late(payment: Payment, text: str) -> Payment:
+    """An approval came after the payment had been called failed, and has gone back. It stays failed, with a note.
+
+    text: for the operator; a person has to see it.
+    """
+    _require(payment, State.FAILED)
+    last = replace(payment.attempt, outcome="given_back", message=text)
+    return replace(payment, attempts=(*payment.attempts[:-1], last), checks=0, alarm=text)
 
 
 def await_deposit(
@@ -380,7 +428,7 @@ def finish_cancel(payment: Payment, cancel_id: str, result: Cancelled, now: date
         cancel_id,
         now,
         state=CancelState.DONE,
-        gateway_ref=result.cancel.gateway_ref,
+        gateway_ref=result.cancel.gateway_ref or None,
         cancelled_at=result.cancel.cancelled_at,
         receipt_url=result.cancel.receipt_url,
         refund_to=None,

@@ -5,11 +5,13 @@ its merchant (or with the API key or token hash that leads to one), so no query 
 
 An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), and where they apply `due_shard`, `due_at` (seconds),
 `kind`, `parts` for the timer; `list_pk`, `list_sk` for one of the merchant's long lists, which are counted
-(storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a payment, a group. A time to
-live stands in `expires_at`. Sort keys of lists begin with whole seconds, twelve digits wide.
+(storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a payment, a group; `alarm_pk`,
+`alarm_sk` while it waits for a person. A time to live stands in `expires_at`. Sort keys of lists begin with whole
+seconds, twelve digits wide.
 """
 
 import json
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys
 from chalicelib.domain.channels import ArchivedChannel
+from chalicelib.domain.health import Health
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice, NoticeState, Receivers
@@ -30,6 +33,8 @@ from chalicelib.ports import Ref, TaskKind, TooLarge
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+log = logging.getLogger(__name__)
 
 DUE_SHARDS = 16
 """A million items due in one second spread over so many partitions of the index."""
@@ -50,6 +55,7 @@ class Kind:
 
     list_key: `merchant#things#facet` and a sort key of times, by the first of which it is listed, and the id.
     count_key: the list, and the time in it, under which storage.tallies counts it.
+    alarm_key: `alarm_list` of its kind and a sort key of a time and the id, while it waits for a person.
     """
 
     name: str
@@ -59,7 +65,10 @@ class Kind:
     list_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     count_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     owner_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    alarm_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     ttl: Callable[[Any], datetime | None] = lambda _: None
+    lost: Callable[[str], Any] | None = None
+    """Makes the entity anew from its pk where the stored one is unreadable, if nothing hangs on what it said."""
 
 
 def _order_due(order: Order) -> datetime | None:
@@ -97,6 +106,12 @@ def _payment_count(payment: Payment) -> tuple[str, str] | None:
     return f"{payment.merchant_id}#payments#{facet}", _seconds(payment.updated_at)
 
 
+def _notice_alarm(notice: Notice) -> tuple[str, str] | None:
+    if notice.state is not NoticeState.DEAD:
+        return None
+    return alarm_list(notice.merchant_id, "notice"), f"{_seconds(notice.tried_at)}#{notice.notice_id}"
+
+
 def _on_its_way(payment: Payment) -> bool:
     return payment.state is State.CLAIMED and payment.unknown_since is None
 
@@ -106,12 +121,24 @@ def _payment_owner(payment: Payment) -> tuple[str, str] | None:
         return None
     owner = f"{payment.merchant_id}#payments_of#{payment.customer_uid}"
     return owner, f"{_seconds(payment.started_at)}#{payment.imp_uid}"
-def _notice_alarm(notice: Notice) -> tuple[str, str] | None:
-    if notice.state is not NoticeState.DEAD:
+
+
+def alarm_list(merchant_id: str, kind: str) -> str:
+    return f"{merchant_id}#alarms#{kind}"
+
+
+def _payment_alarm(payment: Payment) -> tuple[str, str] | None:
+    if payment.alarm is None:
         return None
-    return alarm_list(notice.merchant_id, "notice"), f"{_seconds(notice.tried_at)}#{notice.notice_id}"
+    return alarm_list(payment.merchant_id, "payment"), f"{_seconds(payment.updated_at)}#{payment.imp_uid}"
 
 
+def _receipt_alarm(receipt: CashReceipt) -> tuple[str, str] | None:
+    """Also while somebody is still at it: should it die, nobody but a person will look."""
+    if receipt.last is None or not receipt.last.is_open:
+        return None
+    sort = f"{_seconds(receipt.last.since)}#{receipt.subject}#{receipt.subject_id}"
+    return alarm_list(receipt.merchant_id, "cash_receipt"), sort
 
 
 def _seconds(at: datetime | None) -> str:
@@ -123,6 +150,13 @@ KINDS: dict[type[Any], Kind] = {
         "routing",
         lambda e: (e.merchant_id,),
         lambda m: (m, "routing"),
+    ),
+    Health: Kind(
+        TaskKind.HEALTH,
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "health"),
+        due=lambda e: e.due_at,
+        lost=Health,
     ),
     BillingKey: Kind(
         "billing_key",
@@ -137,6 +171,7 @@ KINDS: dict[type[Any], Kind] = {
         list_key=_payment_list,
         count_key=_payment_count,
         owner_key=_payment_owner,
+        alarm_key=_payment_alarm,
     ),
     Order: Kind(
         TaskKind.SCHEDULE,
@@ -156,13 +191,6 @@ KINDS: dict[type[Any], Kind] = {
         TaskKind.BOOKING,
         lambda e: (e.merchant_id, e.booking_id),
         lambda m, booking_id: (f"{m}#booking#{booking_id}", "booking"),
-    Health: Kind(
-        TaskKind.HEALTH,
-        lambda e: (e.merchant_id,),
-        lambda m: (m, "health"),
-        due=lambda e: e.due_at,
-        lost=Health,
-    ),
         due=lambda e: e.due_at,
     ),
     Notice: Kind(
@@ -174,12 +202,19 @@ KINDS: dict[type[Any], Kind] = {
             f"{e.merchant_id}#notices#{e.imp_uid}",
             f"{e.created_at.timestamp():.6f}#{e.notice_id}",
         ),
+        alarm_key=_notice_alarm,
         ttl=lambda e: e.created_at + NOTICE_KEPT_FOR,
+    ),
+    Receivers: Kind(
+        "receivers",
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "receivers"),
     ),
     CashReceipt: Kind(
         "cash_receipt",
         lambda e: (e.merchant_id, e.subject, e.subject_id),
         lambda m, subject, subject_id: (f"{m}#receipt#{subject}#{subject_id}", "receipt"),
+        alarm_key=_receipt_alarm,
     ),
     Audit: Kind(
         "audit",
@@ -202,14 +237,8 @@ KINDS: dict[type[Any], Kind] = {
         lambda e: (e.token_hash,),
         lambda token_hash: (f"admintoken#{token_hash}", "admintoken"),
     ),
-        alarm_key=_notice_alarm,
     Watermark: Kind(
         "watermark",
-    Receivers: Kind(
-        "receivers",
-        lambda e: (e.merchant_id,),
-        lambda m: (m, "receivers"),
-    ),
         lambda _: (),
         lambda: ("system", "watermark"),
     ),
@@ -258,6 +287,8 @@ def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
         item |= {"list_pk": {"S": listed[0]}, "list_sk": {"S": listed[1]}}
     if (owned := kind.owner_key(entity)) is not None:
         item |= {"owner_pk": {"S": owned[0]}, "owner_sk": {"S": owned[1]}}
+    if (alarmed := kind.alarm_key(entity)) is not None:
+        item |= {"alarm_pk": {"S": alarmed[0]}, "alarm_sk": {"S": alarmed[1]}}
     if (expires_at := kind.ttl(entity)) is not None:
         item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
     return item
@@ -270,7 +301,11 @@ def from_item(kind: type[Any], item: dict[str, Any]) -> Any:
         entity = _adapter(kind).validate_json(item["doc"]["S"])
     except ValidationError as error:
         fields = sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False)})
-        raise UnreadableError(f"{kind.__name__}: {fields[:5]}") from None  # without the document: it has buyers in it
+        text = f"{kind.__name__}: {fields[:5]}"  # without the document: it has buyers in it
+        if (renew := KINDS[kind].lost) is None:
+            raise UnreadableError(text) from None
+        log.warning("unreadable, begun anew: %s", text)
+        entity = renew(item["pk"]["S"])
     return replace(entity, version=int(item["version"]["N"]))
 
 

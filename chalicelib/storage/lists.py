@@ -4,7 +4,6 @@ The indexes hold keys only; the items themselves are read from the table, so wha
 """
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -70,22 +69,24 @@ class Lists:
         return Listing(self._items(kind, keys[offset : offset + limit], "owner_pk", [name]), len(keys))
 
     def short(
-        self, kind: type[Any], parts: tuple[str, ...], *, limit: int, cursor: str | None, newest_first: bool
+        self, index: str, kind: type[Any], name: str, *, limit: int, cursor: str | None, newest_first: bool
     ) -> Page[Any]:
-        name = "#".join(parts)
-        start = {"ExclusiveStartKey": json.loads(cursor)} if cursor else {}
+        """cursor: the last sort key of the page before. It ends with an id, so no two entries have the same."""
+        condition, values = f"{index}_pk = :name", {":name": {"S": name}}
+        if cursor:
+            condition += f" AND {index}_sk {'<' if newest_first else '>'} :cursor"
+            values[":cursor"] = {"S": cursor}
         reply = self._client.query(
             TableName=self._table,
-            IndexName="owner",
-            KeyConditionExpression="owner_pk = :name",
-            ExpressionAttributeValues={":name": {"S": name}},
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
             ScanIndexForward=not newest_first,
             Limit=limit,
-            **start,
         )
-        keys = [_key(item, "owner") for item in reply["Items"]]
-        last = reply.get("LastEvaluatedKey")
-        return Page(self._items(kind, keys, "owner_pk", [name]), json.dumps(last) if last else None)
+        keys = [_key(item, index) for item in reply["Items"]]
+        following = keys[-1].sort if keys and "LastEvaluatedKey" in reply else None
+        return Page(self._items(kind, keys, f"{index}_pk", [name]), following)
 
     def _hours(self, names: Sequence[str], since: int, until: int) -> Counter[int]:
         """Entries per hour of the stretch: from the tallies, and counted where an hour lies in it only in part."""

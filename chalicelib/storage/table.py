@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.ports import Conflict, Deleted, DueItem, Listing, Page, Ref, StoreUnavailable
 from chalicelib.storage import tallies
-from chalicelib.storage.items import from_item, key_of, ref_of, to_item
+from chalicelib.storage.items import KINDS, alarm_list, from_item, key_of, ref_of, to_item
 from chalicelib.storage.lists import Lists
 
 _BATCH = 100
@@ -178,7 +178,14 @@ class DynamoStore:
         newest_first: bool = False,
     ) -> Page[Any]:  # fmt: skip
         with _translated():
-            return self._lists.short(kind, parts, limit=limit, cursor=cursor, newest_first=newest_first)
+            return self._lists.short(
+                "owner", kind, "#".join(parts), limit=limit, cursor=cursor, newest_first=newest_first
+            )
+
+    def alarms(self, kind: type[Any], merchant_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Any]:
+        name = alarm_list(merchant_id, KINDS[kind].name)
+        with _translated():
+            return self._lists.short("alarm", kind, name, limit=limit, cursor=cursor, newest_first=True)
 
 
 def _reasons(error: ClientError) -> list[str | None]:

@@ -21,6 +21,7 @@ from chalicelib.domain.payments import (
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases.guarded import guarded
+from chalicelib.usecases.recording import as_stored
 from chalicelib.usecases.settling import cancel_request, record_cancel
 from chalicelib.usecases.vault import open_gateway
 
@@ -69,10 +70,9 @@ def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
     try:
         stored = record_cancel(deps, routing, claimed, entry, result)
     except (Conflict, StoreUnavailable):
-        # The claim is stored with a time to look at it: settlement asks the gateway for the balance.
-        log.exception("result of cancel %s not stored; left to settlement", entry.cancel_id)
-        return claimed
-    return _answer(stored, result)
+        log.exception("result of cancel %s perhaps not stored", entry.cancel_id)
+        stored = as_stored(deps, claimed)
+    return _answer(stored, entry.cancel_id, result)
 
 
 def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
@@ -177,8 +177,11 @@ def _send(gateway: Gateway, payment: Payment, entry: Cancellation, timeout: floa
     return guarded(lambda: gateway.cancel(cancel_request(payment, entry), timeout), f"cancel {entry.cancel_id}")
 
 
-def _answer(payment: Payment, result: CancelResult) -> Payment:
+def _answer(payment: Payment, cancel_id: str, result: CancelResult) -> Payment:
+    failed = any(c.cancel_id == cancel_id and c.state is CancelState.FAILED for c in payment.cancels)
     match result:
+        case _ if not failed:  # also if settlement was faster, and made it work
+            return payment
         case Declined():
             raise Refused(f"[{result.code}] {result.message}", code=-1)
         case NotSent():

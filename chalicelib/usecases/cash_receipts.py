@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TypeVar, cast
 
 from chalicelib.domain import errors
+from chalicelib.domain.accounts import Audit
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Buyer,
@@ -64,6 +65,7 @@ PAYMENT, EXTERNAL = Subject.PAYMENT, Subject.EXTERNAL
 CASH_METHODS = ("vbank", "trans")
 RECORD_TRIES = 5
 UNREACHABLE = "PG사에 연결할 수 없어 처리하지 못했습니다. 다시 시도해 주세요. (gateway unreachable)"
+WENT_BACK = "issued though its payment went back meanwhile: cancel it"
 CONFIRMED = (
     "앞서 요청한 발급이 확인되었습니다. 식별정보를 바꾸어 요청했다면 취소 후 다시 발급해 주세요."
     " (the receipt asked for earlier; if this request names another holder, cancel it and issue anew)"
@@ -296,10 +298,10 @@ def _confirm(deps: Deps, receipt: CashReceipt, earlier: ReceiptAttempt, issue: _
     if can_ask:
         result = _ask(deps, gateway, earlier, issue.ends_at)
         if isinstance(result, CashReceiptCancelled):
-            _record(deps, held.cancelled(result), BEING_CONFIRMED)
+            record(deps, held.cancelled(result), BEING_CONFIRMED)
             raise Refused(NOT_IN_FORCE, code=-1)
         if isinstance(result, NotFound) and now >= earlier.sent_at + delay:
-            _record(deps, held.refused(None, "the gateway does not know it"), BEING_CONFIRMED)
+            record(deps, held.refused(None, "the gateway does not know it"), BEING_CONFIRMED)
             raise Refused(NOT_IN_FORCE, code=-1)
     if isinstance(result, NotFound) and may_repeat:
         result = _send_issue(deps, gateway, earlier, issue)
@@ -426,26 +428,29 @@ def _close(
     """Write down what came of a claim, and tell the caller. in_doubt: what to say if that is not clear."""
     match result:
         case CashReceiptIssued():
-            return _record(deps, receipt.issued(result), in_doubt)
+            return record(deps, receipt.issued(result), in_doubt)
         case CashReceiptCancelled():
-            return _record(deps, receipt.cancelled(result), in_doubt)
+            return record(deps, receipt.cancelled(result), in_doubt)
         case Declined():
-            _record(deps, receipt.refused(result.code, result.message), in_doubt)
+            record(deps, receipt.refused(result.code, result.message), in_doubt)
             raise Refused(f"[{result.code}] {result.message}", code=-1)
         case NotSent():
-            _record(deps, receipt.refused(None, result.detail), in_doubt)
+            record(deps, receipt.refused(None, result.detail), in_doubt)
             raise Refused(UNREACHABLE, code=-1)
         case Unknown():
-            _record(deps, receipt.suspended(result.code, result.detail), in_doubt)
+            record(deps, receipt.suspended(result.code, result.detail), in_doubt)
             raise Refused(in_doubt, code=-1)
 
 
-def _record(deps: Deps, receipt: CashReceipt, in_doubt: str) -> CashReceipt:
-    """Store an outcome, and with it what the payment shows. Raises Refused(in_doubt) if that cannot be done now."""
+def record(deps: Deps, receipt: CashReceipt, in_doubt: str, *audit: Audit) -> CashReceipt:
+    """Store an outcome, and with it what the payment shows. Raises Refused(in_doubt) if that cannot be done now.
+
+    audit: of a person who settled it.
+    """
     try:
         for _ in range(RECORD_TRIES):
             try:
-                return cast("CashReceipt", deps.store.commit(receipt, *_payment_changes(deps, receipt))[0])
+                return cast("CashReceipt", deps.store.commit(receipt, *_payment_changes(deps, receipt), *audit)[0])
             except Conflict as conflict:
                 if isinstance(conflict.entity, CashReceipt):
                     raise
@@ -459,11 +464,13 @@ def _payment_changes(deps: Deps, receipt: CashReceipt) -> tuple[Payment, ...]:
     if receipt.subject is not Subject.PAYMENT:
         return ()
     payment = deps.store.load(Ref(Payment, (receipt.merchant_id, receipt.subject_id)))
-    if payment and receipt.is_valid and not (payment.state is State.PAID and payment.balance.amount):
-        _alarm(receipt, receipt.current, "issued though its payment went back meanwhile: cancel it")
-    if payment is None or payment.cash_receipt_issued is receipt.is_valid:
+    if payment is None:
         return ()
-    return (replace(payment, cash_receipt_issued=receipt.is_valid),)
+    changed = replace(payment, cash_receipt_issued=receipt.is_valid)
+    if receipt.is_valid and not (payment.state is State.PAID and payment.balance.amount):
+        _alarm(receipt, receipt.current, WENT_BACK)
+        changed = replace(changed, alarm=payment.alarm or f"its cash receipt was {WENT_BACK}")
+    return () if changed == payment else (changed,)
 
 
 def _alarm(receipt: CashReceipt, attempt: ReceiptAttempt, what: str) -> None:

@@ -37,6 +37,8 @@ from chalicelib.domain.payments import (
 from chalicelib.ports import Deps, Gateway
 from chalicelib.usecases.looks import (
     ASK_TIMEOUT,
+    LATE_LOOKS,
+    answered,
     late_look,
     left,
     look_again,
@@ -50,6 +52,7 @@ from chalicelib.usecases.recording import alarm
 FIRST_LOOK = timedelta(minutes=10)
 PAUSE = timedelta(hours=6)
 AFTER_DUE = timedelta(minutes=5)
+A_DAY_LATER = LATE_LOOKS[1:]
 UNANSWERED = timedelta(hours=1)
 """Until the next question, if the gateway did not answer one."""
 
@@ -94,16 +97,20 @@ def revoke_id(payment: Payment) -> str:
     return f"{payment.attempt.order_id}v{payment.void_tries + 1}"
 
 
-def conclude(deps: Deps, routing: Routing, payment: Payment, found: FindResult) -> Payment | None:
-    """Record what ends the waiting. None, and nothing done, if the gateway's answer does not end it."""
+def conclude(
+    deps: Deps, routing: Routing, payment: Payment, found: FindResult, *, tell_revoked: bool = True
+) -> Payment | None:
+    """Record what ends the waiting. None, and nothing done, if the gateway's answer does not end it.
+
+    tell_revoked: False for the merchant who asked for it and hears the answer, who is not told once more (V1).
+    """
     now = deps.clock.now()
     match found:
         case Approved() if found.amount == payment.request.amount:
             return record_settled(deps, routing, approved(deps, payment, found))
         case Revoked():
-            # The merchant who asked for it is not told once more (V1); one who did not is.
             revoked = _looked_at_once_more(deps, revoke(payment, found, now))
-            return record_settled(deps, routing, revoked, tell_end=payment.state is not State.REVOKING)
+            return record_settled(deps, routing, revoked, tell_end=tell_revoked)
         case Declined():
             is_due = payment.account is not None and now >= payment.account.due_at
             failed = expire(payment, EXPIRED if is_due else found.message, now)
@@ -114,7 +121,7 @@ def conclude(deps: Deps, routing: Routing, payment: Payment, found: FindResult) 
 
 def _looked_at_once_more(deps: Deps, payment: Payment) -> Payment:
     """A day later, in case that something was paid in after all."""
-    return replace(payment, checks=1, due_at=late_look(deps, payment, 1))
+    return replace(payment, checks=0, due_at=late_look(deps, payment, A_DAY_LATER))
 
 
 def settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
@@ -146,8 +153,7 @@ def _wait_on(deps: Deps, payment: Payment, found: FindResult) -> None:
         overdue = Unknown(f"{payment.attempt.pg_provider} keeps the account open beyond its due time")
         look_again(deps, payment, overdue, due_at=next_look(deps, payment))
     else:
-        over = None if payment.checks else payment.alarm  # that nothing clear was heard
-        store_look(deps, payment, replace(payment, checks=0, alarm=over, due_at=next_look(deps, payment)))
+        store_look(deps, payment, replace(answered(payment), due_at=next_look(deps, payment)))
 
 
 def _revoke_again(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: AwaitingDeposit) -> None:
@@ -201,8 +207,7 @@ def _after_refusal(payment: Payment, result: RevokeResult) -> Payment:
 
 def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     """Its order is free, and perhaps paid in another way by now: a deposit is not taken for one any more."""
-    number = payment.checks + 1
-    later = replace(payment, checks=number, due_at=late_look(deps, payment, number))
+    later = replace(answered(payment), due_at=late_look(deps, payment, A_DAY_LATER))
     match found:
         case Approved() if left(found).amount:
             text = f"a deposit came after it was called {payment.v1_status}: refund it at the gateway"

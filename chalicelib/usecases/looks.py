@@ -3,15 +3,17 @@
 For settling charges and cancels (`usecases.settling`) and for waiting for deposits (`usecases.deposits`).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain.accounts import Audit
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Approved, FindResult, Unknown
+from chalicelib.domain.charging import Approved, FindResult, NotSent, Operation, Unknown
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Payment, suspend
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, suspend
 from chalicelib.ports import Deps, Gateway, Ref, Task, TaskKind
 from chalicelib.usecases.recording import alarm, hand_over, record
 
@@ -20,8 +22,14 @@ PAUSES = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 ALARM_AFTER = 8
 """Questions without a clear answer (about 50 minutes) after which a person is called."""
 ASK_TIMEOUT = 20.0
+LEASE = timedelta(seconds=75)
+"""Longer than a look with two or three calls to the gateway can take, and than the function that runs it lives on."""
+UNDO_AT = 0.8
+"""Which part of a gateway's net-cancel window is left to asking."""
 LATE_LOOKS = (3600, 24 * 3600)
 """Seconds after a payment was settled as "not charged" at which it is looked for once more."""
+UNANSWERED = "no clear answer"
+"""How an alarm begins that is over as soon as the gateway answers."""
 
 
 def scale(deps: Deps, environment: Environment) -> float:
@@ -30,8 +38,30 @@ def scale(deps: Deps, environment: Environment) -> float:
 
 
 def next_look(deps: Deps, payment: Payment) -> datetime:
-    seconds = PAUSES[min(payment.checks, len(PAUSES) - 1)]
-    return deps.clock.now() + timedelta(seconds=seconds * scale(deps, payment.environment))
+    """After a pause that grows with the questions asked, but not later than the moment to undo the charge."""
+    now, seconds = deps.clock.now(), PAUSES[min(payment.checks, len(PAUSES) - 1)]
+    following = now + timedelta(seconds=seconds * scale(deps, payment.environment))
+    begins = undo_begins(deps, payment)
+    return min(following, begins) if begins and begins > now else following
+
+
+def undo_begins(deps: Deps, payment: Payment) -> datetime | None:
+    """From when on an unanswered charge is undone by order id; None = there is no such thing.
+
+    Late enough that a gateway which is slow to answer is not undone, and early enough for several tries. Where it
+    cannot be asked, there is nothing to wait for.
+    """
+    window = deps.gateways.spec(payment.attempt.pg_provider).net_cancel_window
+    if window is None or not payment.is_unsettled or payment.pay_method == VIRTUAL_ACCOUNT:
+        return None
+    wait = window * UNDO_AT * scale(deps, payment.environment) if can_ask(deps, payment) else timedelta()
+    return payment.attempt.started_at + wait
+
+
+def undo_ends(deps: Deps, payment: Payment) -> datetime | None:
+    """Until when the gateway takes it. Never scaled: no setting of ours shortens a gateway's window."""
+    window = deps.gateways.spec(payment.attempt.pg_provider).net_cancel_window
+    return None if window is None else payment.attempt.started_at + window
 
 
 def suspended(deps: Deps, payment: Payment, result: Unknown, took_ms: int | None = None) -> Payment:
@@ -39,21 +69,33 @@ def suspended(deps: Deps, payment: Payment, result: Unknown, took_ms: int | None
     return suspend(fresh, result, deps.clock.now(), next_look(deps, fresh), took_ms)
 
 
+def can_ask(deps: Deps, payment: Payment) -> bool:
+    """False at a gateway without a query: what it does not tell at once, it never tells."""
+    return Operation.FIND in deps.gateways.spec(payment.attempt.pg_provider).operations
+
+
 def ask(gateway: Gateway, payment: Payment, timeout: float = ASK_TIMEOUT) -> FindResult:
+    if Operation.FIND not in gateway.spec.operations:
+        return Unknown("the gateway cannot be asked")
     attempt = payment.attempt
     return gateway.find_charge(attempt.order_id, attempt.started_at, payment.request.amount.currency, timeout)
 
 
 def settling_is_over(deps: Deps, payment: Payment) -> bool:
-    """True once a charge or cancel that the gateway does not know cannot appear any more."""
+    """True once a charge or cancel that the gateway does not know cannot appear any more.
+
+    Of a claim whose owner died, and that nobody has looked at, it counts from the end of its lease.
+    """
     spec = deps.gateways.spec(payment.attempt.pg_provider)
-    since = payment.unknown_since or payment.updated_at
+    since = payment.unknown_since or payment.due_at or payment.updated_at
     return deps.clock.now() >= since + spec.settling_delay * scale(deps, payment.environment)
 
 
-def record_settled(deps: Deps, routing: Routing, payment: Payment, *, tell_end: bool = True) -> Payment:
+def record_settled(
+    deps: Deps, routing: Routing, payment: Payment, *, tell_end: bool = True, audit: Audit | None = None
+) -> Payment:
     order = deps.store.load(Ref(Order, (payment.merchant_id, payment.request.merchant_uid)))
-    return record(deps, routing, payment, order, tell_end=tell_end)
+    return record(deps, routing, payment, order, tell_end=tell_end, audit=audit)
 
 
 def look_again(
@@ -62,7 +104,7 @@ def look_again(
     """The look settled nothing: come back, and call a person after some. found: the payment with what it did find."""
     looked = found or payment
     checks = looked.checks + 1
-    text = f"no clear answer: {result}"[:300]
+    text = f"{UNANSWERED}: {result.detail if isinstance(result, Unknown | NotSent) else result}"[:300]
     later = replace(looked, checks=checks, alarm=looked.alarm or (text if checks >= ALARM_AFTER else None))
     store_look(deps, payment, replace(later, due_at=due_at or next_look(deps, later)))
 
@@ -77,11 +119,27 @@ def store_look(deps: Deps, before: Payment, later: Payment) -> None:
         hand_over(deps, [task], deps.clock.now())
 
 
-def late_look(deps: Deps, payment: Payment, number: int) -> datetime | None:
-    """When to look once more for an approval that cannot come any more, in case it did."""
-    if number >= len(LATE_LOOKS):
+def answered(payment: Payment) -> Payment:
+    """The gateway has answered clearly again: nothing is counted any more, and nobody need look for that."""
+    unanswered = payment.alarm is not None and payment.alarm.startswith(UNANSWERED)
+    return replace(payment, checks=0, alarm=None if unanswered else payment.alarm)
+
+
+def call_person(deps: Deps, payment: Payment, text: str) -> None:
+    """Only a person can bring it to an end (`usecases.by_hand`): the timer need not come back."""
+    store_look(deps, payment, replace(payment, alarm=payment.alarm or text, due_at=None))
+
+
+def late_look(deps: Deps, payment: Payment, after: Sequence[int] = LATE_LOOKS) -> datetime | None:
+    """When to look next for something that cannot come any more, in case it did; None = not any more.
+
+    after: seconds since the payment has ended. A look that got no answer is made up for, so each of them gets one.
+    """
+    if not can_ask(deps, payment):
         return None
-    return deps.clock.now() + timedelta(seconds=LATE_LOOKS[number] * scale(deps, payment.environment))
+    factor = scale(deps, payment.environment)
+    instants = (payment.updated_at + timedelta(seconds=seconds * factor) for seconds in after)
+    return next((at for at in instants if at > deps.clock.now()), None)
 
 
 def left(found: Approved) -> Money:

@@ -4,11 +4,12 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain.accounts import Audit
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order, Schedule
 from chalicelib.domain.payments import Payment, State
-from chalicelib.ports import Deps, QueueUnavailable, Task, TaskKind
+from chalicelib.ports import Deps, QueueUnavailable, Ref, StoreUnavailable, Task, TaskKind
 
 log = logging.getLogger(__name__)
 
@@ -16,26 +17,50 @@ ENQUEUE_MARGIN = timedelta(minutes=2)
 """The sweep may be a minute old and the index may trail: what falls into this gap is handed over at once."""
 
 
-def record(deps: Deps, routing: Routing, payment: Payment, order: Order | None, *, tell_end: bool = False) -> Payment:
+def record(
+    deps: Deps,
+    routing: Routing,
+    payment: Payment,
+    order: Order | None,
+    *,
+    tell_end: bool = False,
+    audit: Audit | None = None,
+) -> Payment:
     """Store a payment's new state, with its order if that changes, and the notices it calls for.
 
     order: as loaded; needed when the payment has ended or is a reserved one. tell_end: the merchant was told `ready`
-    before, so that a failure or a revoke has to be reported too. Raises Conflict, StoreUnavailable.
+    before, so that a failure or a revoke has to be reported too. audit: of a person who did it. Raises Conflict,
+    StoreUnavailable.
     """
     notices = []
     if payment.state in (State.PAID, State.WAITING) or (not payment.is_open and (payment.scheduled or tell_end)):
         notices = notices_for(deps, routing, payment, payment.v1_status)
-    return store_payment(deps, payment, order, notices)
+    return store_payment(deps, payment, order, notices, audit)
 
 
-def store_payment(deps: Deps, payment: Payment, order: Order | None, notices: list[Notice]) -> Payment:
+def store_payment(
+    deps: Deps, payment: Payment, order: Order | None, notices: list[Notice], audit: Audit | None = None
+) -> Payment:
     """One write of a payment with what belongs to it, and the tasks that follow from it."""
     changes: list[object] = [payment]
     if order is not None and (moved := _order_after(order, payment)) != order:
         changes.append(moved)
+    if audit is not None:
+        changes.append(audit)
     stored: Payment = deps.store.commit(*changes, *notices)[0]
     hand_over(deps, [*map(notice_task, notices), *_payment_tasks(stored)], deps.clock.now())
     return stored
+
+
+def as_stored(deps: Deps, claimed: Payment) -> Payment:
+    """For whoever could not store a result: the claim, which settlement will find, or the result after all.
+
+    A write may only seem to have failed. Told "being confirmed", the merchant would then never hear how it ended.
+    """
+    try:
+        return deps.store.load(Ref(Payment, (claimed.merchant_id, claimed.imp_uid))) or claimed
+    except StoreUnavailable:
+        return claimed
 
 
 def _order_after(order: Order, payment: Payment) -> Order:
@@ -88,8 +113,10 @@ def notices_for(
     ]
 
 
-def notice_task(notice: Notice) -> Task:
-    return Task(TaskKind.NOTICE, (notice.merchant_id, notice.notice_id), notice.due_at or notice.created_at)
+def notice_task(notice: Notice, *, slow: bool = False) -> Task:
+    """slow: for the lane of receivers that keep one waiting (usecases.notifying)."""
+    kind = TaskKind.SLOW_NOTICE if slow else TaskKind.NOTICE
+    return Task(kind, (notice.merchant_id, notice.notice_id), notice.due_at or notice.created_at)
 
 
 def _payment_tasks(payment: Payment) -> list[Task]:

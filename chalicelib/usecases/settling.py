@@ -1,15 +1,15 @@
 """Finding out what became of a charge or a cancel whose answer was not read (of a deposit: `usecases.deposits`).
 
 Asks the gateway by our own order id, again and again with growing pauses. "Not found" counts only after the gateway's
-settling delay, since a charge may still be on its way; and what was called "not charged" is looked for twice more, and
-given back if it did appear. Nothing here charges; what it sends again carries the id it had, which the gateway runs
-once.
+settling delay, since a charge may still be on its way; and what was called "not charged" is looked for twice more.
+What must not stay with the gateway goes back (`usecases.voiding`). Nothing here charges; what it sends again carries
+the id it had, which the gateway runs once.
 """
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
 
+from chalicelib.domain.accounts import Audit
 from chalicelib.domain.charging import (
     Approved,
     AwaitingDeposit,
@@ -19,10 +19,10 @@ from chalicelib.domain.charging import (
     Declined,
     FindResult,
     NotFound,
+    NotSent,
     Revoked,
     Unknown,
 )
-from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order, ScheduleState
 from chalicelib.domain.payments import (
@@ -36,21 +36,22 @@ from chalicelib.domain.payments import (
     fail_unsent,
     finish_cancel,
     suspend_cancel,
-    void,
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Task, TaskKind
-from chalicelib.usecases import deposits
+from chalicelib.usecases import deposits, voiding
+from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import (
     ALARM_AFTER,
     ASK_TIMEOUT,
+    LEASE,
     ask,
+    call_person,
+    can_ask,
     late_look,
-    left,
     look_again,
     next_look,
     record_settled,
     settling_is_over,
-    store_look,
 )
 from chalicelib.usecases.recording import hand_over, notices_for, store_payment
 from chalicelib.usecases.vault import open_gateway
@@ -60,8 +61,6 @@ log = logging.getLogger(__name__)
 MAX_RESTARTS = 2
 """How often a reserved payment is started again at most, if its workers keep dying before they send it."""
 NOTHING_TO_REFUND = "은행이 입금을 취소하여 환불할 금액이 없습니다. (the bank has taken the deposit back)"
-LEASE = timedelta(seconds=75)
-"""Longer than a look with two or three calls to the gateway can take, and than the function that runs it lives on."""
 
 
 def settle(deps: Deps, merchant_id: str, imp_uid: str) -> None:
@@ -83,7 +82,7 @@ def look(deps: Deps, routing: Routing, payment: Payment) -> FindResult:
     """
     now = deps.clock.now()
     # From the first look on the settling delay has a fixed start, also for a claim whose owner died.
-    since = payment.unknown_since or payment.due_at
+    since = payment.unknown_since or payment.due_at or now
     (payment,) = deps.store.commit(replace(payment, due_at=now + LEASE, unknown_since=since))
     try:
         gateway = open_gateway(deps, routing, payment.attempt.channel_key)
@@ -102,43 +101,45 @@ def _settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fo
     if payment.is_unsettled:
         _settle_charge(deps, routing, gateway, payment, found)
     elif payment.awaits_void:
-        give_back(deps, gateway, payment, found)
+        voiding.give_back(deps, gateway, payment, found)
     elif payment.open_cancel:
         _settle_cancel(deps, routing, gateway, payment, found)
     elif payment.pay_method == VIRTUAL_ACCOUNT:
         deposits.settle(deps, routing, gateway, payment, found)
     elif payment.state is State.FAILED:
-        _look_for_late_approval(deps, gateway, payment, found)
+        voiding.look_for_late_approval(deps, gateway, payment, found)
 
 
 def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     now = deps.clock.now()
     match found:
+        case Approved() if payment.state is State.UNDOING:
+            voiding.take_back(deps, routing, gateway, payment, found)
         case Approved() if payment.pay_method == VIRTUAL_ACCOUNT:
             deposits.settle(deps, routing, gateway, payment, found)
         case Approved() if found.amount == payment.request.amount:
             approved = record_settled(deps, routing, approve(payment, found, now))
             if approved.awaits_void:
-                give_back(deps, gateway, approved, found)
+                voiding.give_back(deps, gateway, approved, found)
         case AwaitingDeposit() if found.amount == payment.request.amount:
             record_settled(deps, routing, deposits.opened(deps, payment, found))
         case AwaitingDeposit() | Revoked():
             deposits.settle(deps, routing, gateway, payment, found)
         case Approved():
-            _void_wrong_amount(deps, routing, gateway, payment, found)
+            voiding.void_wrong_amount(deps, routing, gateway, payment, found)
         case Declined():
             record_settled(deps, routing, decline(payment, found, now))
         case NotFound() if settling_is_over(deps, payment):
             _not_charged(deps, routing, payment)
         case _:
-            look_again(deps, payment, found)
+            voiding.undo_or_ask_again(deps, routing, gateway, payment, found)
 
 
 def _not_charged(deps: Deps, routing: Routing, payment: Payment) -> None:
     """The gateway does not know the charge. A reserved payment whose worker died before sending it is run again."""
     text = "결제가 승인되지 않았습니다. PG사에 거래가 없습니다. (not charged)"
     failed = fail_unsent(payment, text, deps.clock.now())
-    failed = replace(failed, checks=0, due_at=late_look(deps, failed, 0))
+    failed = replace(failed, checks=0, due_at=late_look(deps, failed))
     never_answered = payment.attempt.outcome is None
     if not (payment.scheduled and never_answered and _run_again(deps, failed)):
         record_settled(deps, routing, failed)
@@ -162,76 +163,6 @@ def _run_again(deps: Deps, failed: Payment) -> bool:
     return True
 
 
-def _look_for_late_approval(deps: Deps, gateway: Gateway, payment: Payment, found: FindResult) -> None:
-    """The payment was called failed because the gateway knew nothing of it. If it does now, the money goes back."""
-    if isinstance(found, Approved) and left(found).amount:
-        text = f"approved by {payment.attempt.pg_provider} after it was settled as failed"
-        late = replace(payment, alarm=payment.alarm or text)
-        result = _void(gateway, payment, found)
-        if isinstance(result, Cancelled):
-            store_look(deps, payment, replace(late, alarm=f"{text}; voided", due_at=late_look(deps, payment, 0)))
-        else:
-            look_again(deps, payment, result, found=_refused_void(late, result))
-    elif isinstance(found, NotFound | Approved | Declined):
-        number = payment.checks + 1
-        store_look(deps, payment, replace(payment, checks=number, due_at=late_look(deps, payment, number)))
-    else:
-        look_again(deps, payment, found)
-
-
-def _void_wrong_amount(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: Approved) -> None:
-    """The gateway took another amount than was asked for: give all of it back and call the payment failed."""
-    if left(found).amount:
-        result = _void(gateway, payment, found)
-        if not isinstance(result, Cancelled):
-            look_again(deps, payment, result, found=_refused_void(payment, result))
-            return
-    text = "요청 금액과 다른 금액이 승인되어 취소되었습니다. (approved for another amount, voided)"
-    refused = Declined(DeclineReason.AMOUNT_NOT_ALLOWED, "AMOUNT_MISMATCH", text)
-    record_settled(deps, routing, decline(payment, refused, deps.clock.now()))
-
-
-def give_back(deps: Deps, gateway: Gateway, payment: Payment, found: FindResult, timeout: float = ASK_TIMEOUT) -> None:
-    """Void a test charge, and come back to it for as long as the gateway has not clearly given it back."""
-    if not isinstance(found, Approved):
-        look_again(deps, payment, found)
-        return
-    cancels = found.cancels
-    if left(found).amount:
-        result = _void(gateway, payment, found, timeout)
-        if not isinstance(result, Cancelled):
-            look_again(deps, payment, result, found=_refused_void(payment, result))
-            return
-        cancels = (*cancels, result.cancel)
-    voided = void(payment, cancels, deps.clock.now())
-    if voided.awaits_void:
-        look_again(deps, payment, Unknown("the gateway's cancels do not add up to the charge"))
-    else:
-        store_payment(deps, voided, None, [])
-
-
-def _void(gateway: Gateway, payment: Payment, found: Approved, timeout: float = ASK_TIMEOUT) -> CancelResult:
-    amount = left(found)
-    request = CancelRequest(
-        # The same id until the gateway refuses it: a refusal may be replayed for as long as the id is known.
-        cancel_id=f"{payment.attempt.order_id}v{payment.void_tries + 1}",
-        order_id=payment.attempt.order_id,
-        gateway_ref=found.gateway_ref,
-        amount=amount,
-        balance=amount,
-        charged=found.amount,
-        reason="카드 확인용 결제" if payment.to_be_voided else "승인 결과 불일치",
-    )
-    return gateway.cancel(request, timeout)
-
-
-def _refused_void(payment: Payment, result: CancelResult) -> Payment:
-    if not isinstance(result, Declined):
-        return payment
-    text = f"the gateway refuses to give it back: [{result.code}] {result.message}"[:300]
-    return replace(payment, void_tries=payment.void_tries + 1, alarm=payment.alarm or text)
-
-
 def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
     if not payment.gateway_ref:  # without one, an adapter may undo whatever runs under the order id
         raise ValueError(f"{payment.imp_uid} has no gateway reference")
@@ -252,7 +183,9 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
 def _settle_cancel(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     """The gateway's balance tells whether the cancel happened. If it did not, the same cancel is sent again."""
     cancel = payment.open_cancel
-    if cancel and deposits.is_gone(payment, found) and settling_is_over(deps, payment):
+    if not can_ask(deps, payment):  # a repeated cancel that is refused could mean either
+        call_person(deps, payment, f"the gateway cannot be asked what became of a cancel of {payment.attempt.order_id}")
+    elif cancel and deposits.is_gone(payment, found) and settling_is_over(deps, payment):
         kept = fail_cancel(payment, cancel.cancel_id, NOTHING_TO_REFUND, deps.clock.now())
         deposits.settle(deps, routing, gateway, kept, found)
     elif cancel is None or not isinstance(found, Approved) or found.balance is None:
@@ -270,16 +203,21 @@ def _send_cancel_again(deps: Deps, routing: Routing, gateway: Gateway, payment: 
     """A no to a repeated cancel may mean that the first one has just worked. It counts only if the balance, asked
     once more after the settling delay, is still untouched.
     """
-    result = gateway.cancel(cancel_request(payment, cancel), ASK_TIMEOUT)
+    # The delay begins anew before it is sent: while it may land, nobody may call the cancel failed.
+    (sent,) = deps.store.commit(replace(payment, unknown_since=deps.clock.now()))
+    what = f"cancel {cancel.cancel_id}"
+    result = guarded(lambda: gateway.cancel(cancel_request(sent, cancel), ASK_TIMEOUT), what)
     if isinstance(result, Declined) and settling_is_over(deps, payment):
-        after = ask(gateway, payment)
-        if isinstance(after, Approved) and after.balance == payment.balance:
-            record_cancel(deps, routing, payment, cancel, result, tell_end=True)
+        after = guarded(lambda: ask(gateway, sent), what)
+        if isinstance(after, Approved) and after.balance == sent.balance:
+            record_cancel(deps, routing, sent, cancel, result, tell_end=True)
             return
     if isinstance(result, Cancelled):
-        record_cancel(deps, routing, payment, cancel, result, tell_end=True)
+        record_cancel(deps, routing, sent, cancel, result, tell_end=True)
+    elif isinstance(result, Declined | NotSent):  # this one will not land: what was sent before it counts
+        look_again(deps, sent, result, found=replace(sent, unknown_since=payment.unknown_since))
     else:
-        look_again(deps, payment, result)
+        look_again(deps, sent, result)
 
 
 def record_cancel(
@@ -290,10 +228,12 @@ def record_cancel(
     result: CancelResult,
     *,
     tell_end: bool = False,
+    audit: Audit | None = None,
 ) -> Payment:
     """Store what became of a cancel, with the webhook if it was asked for. Raises Conflict, StoreUnavailable.
 
-    tell_end: the merchant was told that it is being confirmed, and hears of its end in any case.
+    tell_end: the merchant was told that it is being confirmed, and hears of its end in any case. audit: of a person who
+    settled it.
     """
     now = deps.clock.now()
     match result:
@@ -313,4 +253,4 @@ def record_cancel(
     order = None
     if done and moved.scheduled:  # the schedule shows its payment's status
         order = deps.store.load(Ref(Order, (moved.merchant_id, moved.request.merchant_uid)))
-    return store_payment(deps, moved, order, notices)
+    return store_payment(deps, moved, order, notices, audit)

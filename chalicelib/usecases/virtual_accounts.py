@@ -29,12 +29,12 @@ from chalicelib.domain.merchants import Routing
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Attempt, Payment, State, claim_revoke, imp_uid_of
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, UnsupportedOperation
 from chalicelib.usecases import deposits, settling
-from chalicelib.usecases.charges import Charge, check_notice_urls, load_routing, new_payment, run
+from chalicelib.usecases.charges import Charge, check_notice_urls, load_to_charge, new_payment, run
 from chalicelib.usecases.choosing import Target, plan_for_virtual_account
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import ask, next_look
 from chalicelib.usecases.lookups import UNKNOWN_PAYMENT
-from chalicelib.usecases.recording import alarm, store_payment
+from chalicelib.usecases.recording import alarm, as_stored, store_payment
 from chalicelib.usecases.vault import open_gateway
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def issue(deps: Deps, merchant_id: str, wanted: Issue) -> Payment:
     Raises InvalidRequest, NoChannel, and Refused, also with the gateway's words if it said no.
     """
     check_notice_urls(deps, wanted.request)
-    routing = load_routing(deps, merchant_id)
+    routing, known = load_to_charge(deps, merchant_id)
     _check_due(deps, routing, wanted.account)
     plan = plan_for_virtual_account(
         deps.gateways, routing, wanted.target, wanted.request, wanted.account, deps.clock.now()
@@ -73,7 +73,8 @@ def issue(deps: Deps, merchant_id: str, wanted: Issue) -> Payment:
         return gateway.issue_virtual_account(attempt.order_id, wanted.request, wanted.account, timeout)
 
     seed = replace(new_payment(deps, merchant_id, wanted.request, plan.environment), pay_method=VIRTUAL_ACCOUNT)
-    payment = run(deps, Charge(routing, plan, seed, send, wanted.budget or deps.timing.request_budget), None)
+    budget = wanted.budget or deps.timing.request_budget
+    payment = run(deps, Charge(routing, known, plan, seed, send, budget), None)
     if payment.state is State.FAILED:
         code = payment.attempt.code
         raise Refused(f"[{code}] {payment.fail_reason}" if code else str(payment.fail_reason), code=-1)
@@ -113,12 +114,9 @@ def revoke(deps: Deps, merchant_id: str, imp_uid: str, budget: timedelta | None 
     result = _send(deps, gateway, claimed, ends_at)
     try:
         stored = _record(deps, routing, claimed, result, lambda: _ask(deps, gateway, claimed, ends_at))
-    except StoreUnavailable:
-        # The claim is stored with a time to look at it: the timer asks the gateway.
-        log.exception("result of revoking %s not stored; left to the timer", imp_uid)
-        raise TryAgain(BEING_REVOKED) from None
-    except Conflict:
-        stored, _ = _load(deps, merchant_id, imp_uid)
+    except (Conflict, StoreUnavailable):
+        log.exception("result of revoking %s perhaps not stored", imp_uid)
+        stored = as_stored(deps, claimed)
     return _answer(stored, result)
 
 
@@ -172,7 +170,7 @@ def _record(
     if isinstance(result, NotSent):
         return store_payment(deps, deposits.still_waiting(deps, payment), None, [])
     found = result if isinstance(result, Revoked) else find()
-    if concluded := deposits.conclude(deps, routing, payment, found):
+    if concluded := deposits.conclude(deps, routing, payment, found, tell_revoked=False):
         return concluded
     if isinstance(result, Declined) and isinstance(found, AwaitingDeposit):
         return store_payment(deps, deposits.still_waiting(deps, payment), None, [])
@@ -213,8 +211,6 @@ def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappi
     payment = _noticed(deps, merchant_id, channel_key, notice)
     if payment.open_cancel:  # it may be what the notice is about
         raise Unavailable(NOT_NOW)
-    if not payment.is_open:  # the look that this one asks for is not the one planned for later
-        payment = replace(payment, checks=payment.checks - 1)
     try:
         found = settling.look(deps, routing, payment)
     except Conflict:

@@ -43,16 +43,6 @@ def table(request):
     yield from opened(request)
 
 
-@pytest.fixture(scope="session")
-def dynamodb_local_url():
-    from infra import dynamodb_local
-    from tests.support.real import need_dynamodb_local
-
-    need_dynamodb_local()
-    with dynamodb_local.running() as url:
-        yield url
-
-
 def seconds(at):
     return int(at.timestamp())
 

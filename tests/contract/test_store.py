@@ -15,19 +15,9 @@ from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Ref
 from chalicelib.storage.items import DUE_SHARDS, shard_of
 from tests.support.memory_store import MemoryStore
-from tests.support.real import need_dynamodb_local
 from tests.support.stores import local_store, moto_store, unique_table
 
 NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def dynamodb_local_url():
-    from infra import dynamodb_local
-
-    need_dynamodb_local()
-    with dynamodb_local.running() as url:
-        yield url
 
 
 MEMORY, MOTO, REAL = "memory", "moto", pytest.param("dynamodb_local", marks=pytest.mark.real)
@@ -191,6 +181,23 @@ def test_lists_page_in_order_and_stay_within_their_owner(store):
     assert seen == [f"o{n}" for n in range(7)]
     newest = store.list(Order, ("imp00000001", "schedules_of", "c1"), limit=2, newest_first=True)
     assert [o.merchant_uid for o in newest.items] == ["o6", "o5"]
+
+
+def test_what_waits_for_a_person_is_listed_newest_first_until_it_does_not(store):
+    made = []
+    for n in range(5):
+        at = NOW + timedelta(seconds=n)
+        made += store.commit(replace(payment(f"imp_{n}"), alarm=f"a{n}", updated_at=at))
+    store.commit(payment("imp_calm"))
+    store.commit(replace(payment("imp_foreign"), merchant_id="imp00000002", alarm="not ours"))
+    first = store.alarms(Payment, "imp00000001", limit=2)
+    assert [p.alarm for p in first.items] == ["a4", "a3"]
+    rest = store.alarms(Payment, "imp00000001", limit=3, cursor=first.cursor)
+    assert [p.alarm for p in rest.items] == ["a2", "a1", "a0"]
+    assert not rest.cursor or not store.alarms(Payment, "imp00000001", cursor=rest.cursor).items
+    store.commit(replace(made[3], alarm=None))
+    assert [p.alarm for p in store.alarms(Payment, "imp00000001").items] == ["a4", "a2", "a1", "a0"]
+    assert store.alarms(Payment, "imp00000001", cursor="nonsense ~").items[0] == made[4]
 
 
 def test_every_kind_survives_the_round_trip(store):

@@ -47,12 +47,12 @@ def check_table(client):
     # An item in every index: the definition is not only accepted, it works.
     item = {"pk": {"S": "a"}, "sk": {"S": "b"}, "due_shard": {"S": "03"}, "due_at": {"N": "17.5"}}
     item |= {"list_pk": {"S": "l"}, "list_sk": {"S": "m"}, "kind": {"S": "k"}, "parts": {"S": "[]"}, "doc": {"S": "{}"}}
-    item |= {"owner_pk": {"S": "o"}, "owner_sk": {"S": "p"}}
+    item |= {"owner_pk": {"S": "o"}, "owner_sk": {"S": "p"}, "alarm_pk": {"S": "q"}, "alarm_sk": {"S": "r"}}
     client.put_item(TableName="some-table", Item=item)
     query = {"TableName": "some-table", "ExpressionAttributeValues": {":p": {"S": "03"}}}
     [due] = client.query(IndexName="due", KeyConditionExpression="due_shard = :p", **query)["Items"]
     assert set(due) == {"pk", "sk", "due_shard", "due_at", "kind", "parts"}
-    for index, value in {"list": "l", "owner": "o"}.items():
+    for index, value in {"list": "l", "owner": "o", "alarm": "q"}.items():
         query["ExpressionAttributeValues"] = {":p": {"S": value}}
         [listed] = client.query(IndexName=index, KeyConditionExpression=f"{index}_pk = :p", **query)["Items"]
         assert set(listed) == {"pk", "sk", f"{index}_pk", f"{index}_sk"}
@@ -103,7 +103,7 @@ def test_every_queue_is_encrypted_and_dead_letters_are_kept_as_long_as_aws_keeps
     queues = of_type("AWS::SQS::Queue")
     assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues.values())
     dead = [queue for name, queue in queues.items() if name.endswith("DeadLetters")]
-    assert [queue["Properties"]["MessageRetentionPeriod"] for queue in dead] == [14 * 24 * 3600] * 2
+    assert [queue["Properties"]["MessageRetentionPeriod"] for queue in dead] == [14 * 24 * 3600] * 3
 
 
 # --- what watches ---

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.ports import Conflict, Deleted, DueItem, Listing, Page, Ref, TooMany
 from chalicelib.storage import tallies
-from chalicelib.storage.items import from_item, key_of, ref_of, to_item
+from chalicelib.storage.items import KINDS, alarm_list, from_item, key_of, ref_of, to_item
 from chalicelib.storage.lists import MAX_SORTED
 
 
@@ -104,15 +104,23 @@ class MemoryStore:
             assert counted == sum(label is not None and label.startswith(f"{name}@") for label in labelled), name
 
     def list(self, kind, parts, *, limit=100, cursor=None, newest_first=False):
-        rows = sorted(self._rows_of("#".join(parts)), key=lambda row: row[0], reverse=newest_first)
-        start = int(cursor) if cursor else 0
-        page = rows[start : start + limit]
-        more = str(start + limit) if start + limit < len(rows) else None
-        return Page(tuple(from_item(kind, item) for _, item in page), more)
+        return self._short("owner", kind, "#".join(parts), limit, cursor, newest_first)
 
-    def _rows_of(self, owner):
-        found = list(self.items.values())
-        return [(item["owner_sk"]["S"], item) for item in found if item.get("owner_pk", {}).get("S") == owner]
+    def alarms(self, kind, merchant_id, *, limit=100, cursor=None):
+        return self._short("alarm", kind, alarm_list(merchant_id, KINDS[kind].name), limit, cursor, newest_first=True)
+
+    def _short(self, index, kind, name, limit, cursor, newest_first):
+        rows = [
+            (item[f"{index}_sk"]["S"], item)
+            for item in list(self.items.values())
+            if item.get(f"{index}_pk", {}).get("S") == name
+        ]
+        rows.sort(key=lambda row: row[0], reverse=newest_first)
+        if cursor:
+            rows = [row for row in rows if (row[0] < cursor if newest_first else row[0] > cursor)]
+        page = rows[:limit]
+        following = page[-1][0] if len(rows) > limit else None
+        return Page(tuple(from_item(kind, item) for _, item in page), following)
 
     def texts(self) -> str:
         """Everything stored, as one text: for looking for what must not be there."""

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from chalicelib import container
-from chalicelib.domain.charging import Declined, Unknown
+from chalicelib.domain.charging import Declined, Operation, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Payment
-from chalicelib.ports import Ref
+from chalicelib.ports import Ref, UnsupportedOperation
 from chalicelib.usecases import cancels, charges, lookups, settling
 from chalicelib.usecases.choosing import Target
 from tests.support.world import CARD, request
@@ -40,6 +40,41 @@ class Meddling:
 def meddle(world, **methods):
     """From here on this world's gateways answer like that."""
     world.deps = replace(world.deps, gateways=Meddling(world.deps.gateways, **methods))
+
+
+class Restricted:
+    """The real gateways, but with less in their specs, and nothing behind what is left out."""
+
+    def __init__(self, real, without, changes):
+        self._real, self._without, self._changes = real, frozenset(without), changes
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def spec(self, provider):
+        spec = self._real.spec(provider)
+        return replace(spec, operations=spec.operations - self._without, **self._changes)
+
+    def specs(self):
+        return [self.spec(spec.provider) for spec in self._real.specs()]
+
+    def open(self, channel, credentials):
+        inner, without, spec = self._real.open(channel, credentials), self._without, self.spec(channel.pg_provider)
+
+        class Gateway:
+            def __getattr__(self, name):
+                if name == "spec":
+                    return spec
+                if name == "find_charge" and Operation.FIND in without:
+                    raise UnsupportedOperation(name)
+                return getattr(inner, name)
+
+        return Gateway()
+
+
+def restrict(world, *without, **changes):
+    """From here on this world's gateways can do less: operations they do not have, and other values in their specs."""
+    use(world, gateways=Restricted(world.deps.gateways, without, changes))
 
 
 class Dying:

@@ -1,5 +1,6 @@
 """The stores the suites run over: the in-memory one, moto's model, and the real thing (DynamoDB Local)."""
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,15 @@ TABLE = "smart-routing-test"
 _KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "ap-northeast-2"}
 
 
+@functools.cache
+def _session(endpoint: str | None) -> boto3.Session:
+    """Read AWS's description of DynamoDB once: it takes longer than most tests."""
+    return boto3.Session(**_KEYS)
+
+
 def client(endpoint: str | None = None) -> Any:
-    return boto3.client("dynamodb", endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 3}), **_KEYS)
+    config = Config(retries={"total_max_attempts": 3})
+    return _session(endpoint).client("dynamodb", endpoint_url=endpoint, config=config)
 
 
 @contextmanager

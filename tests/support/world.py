@@ -62,13 +62,15 @@ class VisibleSender:
 
     sent: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
     replies: list[tuple[bool, str]] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
 
     def refuse_url(self, url: str) -> str | None:
         return None if url.startswith(("http://", "https://")) else "http 또는 https URL이어야 합니다. (http or https)"
 
-    def post(self, url, body, headers):
+    def post(self, url, body, headers, timeout):
         self.sent.append((url, body, headers))
-        return self.replies.pop(0) if self.replies else (True, "HTTP 200")
+        self.timeouts.append(timeout)
+        return DeliveryResult(*(self.replies.pop(0) if self.replies else (True, "HTTP 200")))
 
 
 CARD = Card("4242424242424242", "2030", "12", "880101", "12")

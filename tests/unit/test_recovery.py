@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,14 +11,32 @@ from chalicelib.domain.charging import Cancelled, Declined, GatewayCancel, Unkno
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.money import Money
-from chalicelib.domain.payments import MAX_CANCELS, CancelState, State
+from chalicelib.domain.payments import MAX_CANCELS, Cancellation, CancelState, State
+from chalicelib.domain.routing import Exclusion
 from chalicelib.ports import StoreUnavailable
 from chalicelib.storage.items import DUE_SHARDS
 from chalicelib.usecases import billing_keys, cancels, timer
 from chalicelib.usecases.choosing import Target
 from tests.support.api import CARD as API_CARD
-from tests.support.recovery import NO, Dying, Meddling, at, balance, book, cancel, late, meddle, onetime, stored, use
+from tests.support.clock import SettableClock
+from tests.support.recovery import (
+    NO,
+    Dying,
+    Meddling,
+    at,
+    balance,
+    book,
+    cancel,
+    late,
+    meddle,
+    onetime,
+    settle,
+    stored,
+    use,
+)
 from tests.support.world import CARD
+
+START = SettableClock().now()
 
 
 def test_a_late_approval_is_given_back_once_and_calls_a_person(world, gateway, caplog):
@@ -39,6 +58,77 @@ def test_a_late_approval_is_given_back_once_and_calls_a_person(world, gateway, c
     assert "voided" in stored(world, payment).alarm
     assert stored(world, payment).due_at is None
     assert any(getattr(r, "needs_a_person", False) for r in caplog.records)
+
+
+def called_not_charged(world):
+    """A payment that the gateway did not know after its settling delay. world.carry_out() carries its charge out."""
+    real = world.deps
+    late(world)
+    payment = onetime(world)
+    world.deps = real
+    run_until(world, minutes=15)
+    assert stored(world, payment).state is State.FAILED
+    return payment
+
+
+def run_until(world, **since_the_start):
+    while world.clock.now() < START + timedelta(**since_the_start):
+        world.clock.advance(minutes=1)
+        world.sweep()
+        world.run_queue()
+
+
+def test_a_late_look_without_an_answer_is_made_up_for_and_uses_up_none(world, gateway):
+    payment = called_not_charged(world)
+    real = world.deps
+    meddle(world, find_charge=lambda *_: Unknown("silent"))
+    run_until(world, hours=3)
+    assert "no clear answer" in stored(world, payment).alarm
+    world.deps = real
+    run_until(world, hours=5)
+    looked = stored(world, payment)
+    assert (looked.alarm, looked.checks) == (None, 0)  # it has answered: nobody need look any more
+    assert looked.due_at == looked.failed_at + timedelta(days=1)
+    world.carry_out()
+    world.run_to_quiet(hours=60)
+    assert not world.captured()
+    assert "voided" in stored(world, payment).alarm
+
+
+def test_a_late_look_that_is_never_answered_never_ends(world, gateway):
+    payment = called_not_charged(world)
+    meddle(world, find_charge=lambda *_: Unknown("silent"))
+    run_until(world, hours=50)
+    assert stored(world, payment).due_at
+    assert stored(world, payment).alarm
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_whoever_dies_over_a_late_approval_leaves_it_given_back_once_and_seen(world, gateway, nth):
+    payment = called_not_charged(world)
+    world.carry_out()
+    world.clock.set(stored(world, payment).due_at)
+    alive = world.deps
+    world.deps = replace(alive, store=Dying(world.store, nth))
+    with pytest.raises(SystemExit):
+        settle(world, payment)
+        raise SystemExit("there were fewer writes")
+    world.deps = alive
+    world.run_to_quiet(hours=60)
+    after = stored(world, payment)
+    assert (after.state, after.attempt.outcome, balance(world)) == (State.FAILED, "given_back", 0)
+    assert "voided" in after.alarm
+    assert after.due_at is None
+
+
+def test_a_void_of_a_late_approval_whose_reply_is_lost_is_seen_too(world, gateway):
+    payment = called_not_charged(world)
+    world.carry_out()
+    world.sandboxes[gateway].fail("cancel", "reply_lost")
+    world.run_to_quiet(hours=60)
+    after = stored(world, payment)
+    assert (after.attempt.outcome, balance(world)) == ("given_back", 0)
+    assert "voided" in after.alarm
 
 
 def test_a_void_that_is_refused_once_calls_a_person_and_works_later(world, gateway, caplog):
@@ -173,6 +263,23 @@ def test_cancels_do_not_pile_up_without_end(world, gateway):
             cancels.cancel(world.deps, world.merchant_id, cancels.Cancel(imp_uid=payment.imp_uid))
     with pytest.raises(Refused, match=str(MAX_CANCELS)):
         cancels.cancel(world.deps, world.merchant_id, cancels.Cancel(imp_uid=payment.imp_uid))
+
+
+def test_a_payment_with_the_longest_texts_there_can_be_fits_into_its_item(world, api, gateway):
+    """What a gateway has done must not be too large to write down."""
+    wide = "\U0001f600"  # four bytes; control characters would take six
+    payment = onetime(world)
+    assert api.post("/payments/cancel", imp_uid=payment.imp_uid, reason="\x01")[1]["field"] == "reason"
+    decision = payment.attempt.decision
+    left_out = Exclusion("k" * 50, "p" * 16, "c" * 30, wide * 60)
+    crowded = replace(decision, candidates=decision.candidates * 10, exclusions=(left_out,) * 10)
+    tried = replace(payment.attempt, decision=crowded, code="c" * 60, message=wide * 300)
+    longest = replace(payment.request, custom_data=wide * 8192, bypass=wide * 8192, notice_urls=("u" * 2000,) * 5)
+    refused = Cancellation("i" * 20, payment.request.amount, wide * 500, CancelState.FAILED, START, message=wide * 300)
+    done = replace(refused, state=CancelState.DONE, message=None, gateway_ref="t" * 200, receipt_url="u" * 500)
+    for cancel_made in (refused, done):
+        changes = {"attempts": (tried,) * 10, "request": longest, "cancels": (cancel_made,) * MAX_CANCELS}
+        world.store.commit(replace(stored(world, payment), alarm=wide * 300, **changes))
 
 
 def test_a_failover_that_was_stored_but_not_sent_blames_nobody_else(world):

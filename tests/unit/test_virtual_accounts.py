@@ -531,7 +531,7 @@ def test_a_revoke_that_did_not_arrive_is_sent_once_more_with_its_id(world, toss)
     world.run_to_quiet(hours=1)
     assert stored(world, payment).state is State.REVOKED
     assert [args[0] for args in sent] == [f"{payment.attempt.order_id}v1"] * 2
-    assert webhooks(world) == ["ready"]
+    assert webhooks(world) == ["ready", "cancelled"]  # they were told "being confirmed", and hear of its end
 
 
 def test_a_deposit_while_a_revoke_is_unclear(world, toss):

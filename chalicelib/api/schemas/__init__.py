@@ -13,6 +13,7 @@ from chalicelib.api.schemas.admin import (
     SettingsBody,
 )
 from chalicelib.api.schemas.billing import IssueKey, Schedule, ScheduleEntry, Unschedule
+from chalicelib.api.schemas.by_hand import Acknowledge, AlarmQuery, SettleCancel, SettlePayment, SettleReceipt
 from chalicelib.api.schemas.charges import Again, ChargeFields, Onetime
 from chalicelib.api.schemas.fields import parse
 from chalicelib.api.schemas.lookups import (
@@ -30,10 +31,12 @@ from chalicelib.api.schemas.prepare import Prepare
 from chalicelib.api.schemas.receipts import IssueExternalReceipt, IssueReceipt
 from chalicelib.api.schemas.scheduling import ScheduleTime
 from chalicelib.api.schemas.virtual_accounts import ChangeVirtualAccount, IssueVirtualAccount
-
 from chalicelib.api.schemas.webhooks import TestWebhookBody, WebhookQuery
+
 __all__ = [
+    "Acknowledge",
     "Again",
+    "AlarmQuery",
     "CancelPayment",
     "ChangeVirtualAccount",
     "ChannelBody",
@@ -59,10 +62,13 @@ __all__ = [
     "ScheduleQuery",
     "ScheduleTime",
     "SettingsBody",
+    "SettleCancel",
+    "SettlePayment",
+    "SettleReceipt",
     "StatusQuery",
+    "TestWebhookBody",
     "Unschedule",
+    "WebhookQuery",
     "parse",
     "parse_query",
 ]
-    "TestWebhookBody",
-    "WebhookQuery",

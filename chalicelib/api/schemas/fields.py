@@ -221,6 +221,7 @@ Text64 = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(
 Text80 = Annotated[Annotated[str, Field(max_length=80)] | None, BeforeValidator(_blank_is_none)]
 Text128 = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_blank_is_none)]
 Text200 = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_blank_is_none)]
+Text500 = Annotated[str, Field(max_length=500), AfterValidator(_without_controls)] | None
 Uid40 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_id)]
 Uid80 = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_id)]
 OptionalUid80 = Annotated[Uid80 | None, BeforeValidator(_blank_is_none)]

@@ -1,10 +1,8 @@
 """Tokens, and what is done to payments that exist."""
 
-from typing import Annotated
-
 from pydantic import Field
 
-from chalicelib.api.schemas.fields import Flag, OptionalNumber, Text20, Text40, Wire
+from chalicelib.api.schemas.fields import Flag, OptionalNumber, Text20, Text40, Text500, Wire
 from chalicelib.domain.charging import RefundAccount
 
 
@@ -20,7 +18,7 @@ class CancelPayment(Wire):
         None, description="취소할 금액. 없거나 0이면 남은 전액 / All that is left if missing or 0"
     )
     checksum: OptionalNumber = None
-    reason: Annotated[str, Field(max_length=500)] | None = None
+    reason: Text500 = None
     tax_free: OptionalNumber = None
     vat_amount: OptionalNumber = None
     refund_holder: Text20 = None
