@@ -6,6 +6,7 @@ still the one its caller read, and several writes go in one transaction.
 
 import json
 import random
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,18 +84,19 @@ class DynamoStore:
             return tuple(e if isinstance(e, Deleted) else counted.get(ref_of(e), e) for e in stored)
 
     def _commit(self, changes: Sequence[Any]) -> list[Any]:
+        written_by = secrets.token_hex(8)
         for tries, last in enumerate(_tries()):
             # Counting must never keep money from being written down: the last try goes without, but for deletions.
             room = 0 if last else _TRANSACTION - len(changes)
             counted, additions = tallies.count(changes, room)
             counting = tallies.updates(self._table, additions, crowded=tries > 0)
-            if self._written(counted, counting, last=last):
+            if self._written(counted, counting, written_by, last=last):
                 return [c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted]
         raise AssertionError("the last try returns or raises")
 
-    def _written(self, changes: Sequence[Any], counting: list[dict[str, Any]], *, last: bool) -> bool:
-        """False if it was not carried out and deserves another try."""
-        writes = [self._write(change) for change in changes] + counting
+    def _written(self, changes: Sequence[Any], counting: list[dict[str, Any]], written_by: str, *, last: bool) -> bool:
+        """False if it was not carried out and deserves another try. written_by: this commit's own mark."""
+        writes = [self._write(change, written_by) for change in changes] + counting
         try:
             if len(writes) == 1:
                 self._write_one(writes[0])
@@ -103,7 +105,7 @@ class DynamoStore:
         except ClientError as error:
             reasons = _reasons(error)
             if "ConditionalCheckFailed" in reasons:
-                self._check_not_ours(changes, error, changes[reasons.index("ConditionalCheckFailed")])
+                self._check_ours(changes, written_by, error, changes[reasons.index("ConditionalCheckFailed")])
                 return True
             if not _PASSING.intersection(reasons):
                 raise
@@ -114,7 +116,7 @@ class DynamoStore:
             return False
         return True
 
-    def _write(self, change: Any) -> dict[str, Any]:
+    def _write(self, change: Any, written_by: str) -> dict[str, Any]:
         entity = _entity(change)
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if entity.version:
@@ -124,7 +126,7 @@ class DynamoStore:
             }
         if isinstance(change, Deleted):
             return {"Delete": {"TableName": self._table, "Key": _key(ref_of(entity)), **condition}}
-        item = to_item(entity, entity.version + 1)
+        item = to_item(entity, entity.version + 1) | {"written_by": {"S": written_by}}
         return {"Put": {"TableName": self._table, "Item": item, **condition}}
 
     def _write_one(self, write: dict[str, Any]) -> None:
@@ -133,16 +135,18 @@ class DynamoStore:
         else:
             self._client.delete_item(**write["Delete"])
 
-    def _check_not_ours(self, changes: Sequence[Any], error: ClientError, failed: Any) -> None:
+    def _check_ours(self, changes: Sequence[Any], written_by: str, error: ClientError, failed: Any) -> None:
         """A condition failed: raise Conflict, unless the write that came first is this very one.
 
-        botocore repeats a request whose answer was lost; the first may have been carried out, and the repeat
-        then fails on its own work.
+        botocore repeats a request whose answer was lost; the first may have been carried out, and the repeat then fails
+        on its own work. Two may write the same value in the same instant, so the value does not tell whose it is.
         """
-        refs = [ref_of(_entity(c)) for c in changes]
-        for change, stored in zip(changes, self.load_many(refs), strict=True):
-            wanted = None if isinstance(change, Deleted) else replace(change, version=change.version + 1)
-            if stored != wanted:
+        keys = [key_of(ref_of(_entity(change))) for change in changes]
+        found = self._read(keys)
+        for change, key in zip(changes, keys, strict=True):
+            stored = found.get(key)
+            mark = stored and stored["written_by"]["S"]
+            if mark != (None if isinstance(change, Deleted) else written_by):
                 raise Conflict(_entity(failed)) from error
 
     def due(self, shard: int, after: datetime | None, until: datetime) -> Iterable[DueItem]:

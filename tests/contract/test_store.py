@@ -126,12 +126,17 @@ def test_all_or_none(store):
     assert store.load(ref(fresh)) is None
 
 
-def test_the_same_write_again_is_no_conflict_since_the_answer_may_have_been_lost(table):
-    """The SDK repeats a request whose answer was lost; the repeat must not look like somebody else's write."""
-    table.commit(payment())
-    assert table.commit(payment())[0].version == 1
-    table.commit(payment("imp_5"), order("x"))
-    table.commit(payment("imp_5"), order("x"))
+def test_of_two_who_write_the_very_same_one_wins(store):
+    """Two workers in the same instant: each of them would go on to send what it has claimed."""
+    store.commit(payment())
+    with pytest.raises(Conflict):
+        store.commit(payment())
+    with pytest.raises(Conflict):
+        store.commit(payment(), order("x"))
+    (held, _) = store.commit(payment("imp_5"), order("x"))
+    store.commit(replace(held, alarm="a"))
+    with pytest.raises(Conflict):
+        store.commit(replace(held, alarm="a"))
 
 
 def test_deleting_needs_the_version(store):
@@ -231,6 +236,35 @@ class Stubborn:
             return real(**arguments)
 
         return answer
+
+
+class Repeating:
+    """A DynamoDB client that sends every write twice, as the SDK does when the answer to the first was lost."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        real = getattr(self._client, name)
+
+        def twice(**arguments):
+            real(**arguments)
+            return real(**arguments)
+
+        return twice if name in ("put_item", "delete_item", "transact_write_items") else real
+
+
+def test_a_write_that_meets_itself_is_no_conflict():
+    with moto_store() as store:
+        store._client = Repeating(store._client)
+        (key,) = store.commit(uncounted())
+        assert key.version == 1
+        (changed,) = store.commit(replace(key, token="other"))
+        assert changed.version == 2
+        first, second = store.commit(payment(), order())
+        assert (first.version, second.version) == (1, 1)
+        store.commit(Deleted(changed), replace(first, alarm="a"))
+        assert store.load(ref(first)).alarm == "a"
 
 
 def cancelled(*codes):
