@@ -3,11 +3,11 @@
 One row of `KINDS` per entity is the whole of it; docs/ARCHITECTURE.md shows the same as a table. Every key begins with
 its merchant (or with the API key or token hash that leads to one), so no query of one merchant reaches another's item.
 
-An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), `written_by` (which commit wrote it), and where they apply `due_shard`, `due_at` (seconds),
-`kind`, `parts` for the timer; `list_pk`, `list_sk` for one of the merchant's long lists, which are counted
-(storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a payment, a group; `alarm_pk`,
-`alarm_sk` while it waits for a person. A time to live stands in `expires_at`. Sort keys of lists begin with whole
-seconds, twelve digits wide.
+An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), `written_by` (which commit wrote it), and where they
+apply `due_shard`, `due_at` (seconds), `kind`, `parts` for the timer; `list_pk`, `list_sk` for one of the merchant's
+long lists, which are counted (storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a
+payment, a group; `alarm_pk`, `alarm_sk` while it waits for a person. A time to live stands in `expires_at`. Sort keys
+of lists begin with whole seconds, twelve digits wide.
 """
 
 import json

@@ -154,8 +154,15 @@ def descendants(pid: int) -> list[int]:
 
 def alive(pids: list[int]) -> list[str]:
     """The command lines of those that still run."""
-    commands = [Path(f"/proc/{pid}/cmdline") for pid in pids]
-    return [command.read_text().replace("\0", " ") for command in commands if command.exists()]
+    commands = (_command(pid) for pid in pids)
+    return [command for command in commands if command is not None]
+
+
+def _command(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):  # it ends before or while we look
+        return None
 
 
 @pytest.fixture(scope="session")
