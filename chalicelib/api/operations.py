@@ -95,7 +95,9 @@ def _admin(method: str, path: str, text: str, answer: Any, *more: Refusal, **oth
 UNKNOWN_PAYMENT = Refusal(404, "not_found", "존재하지 않는 결제정보입니다.")
 AT_WORK = Refusal(409, "refused", "아직 처리 중입니다. 잠시 후 다시 시도해 주세요. (still being worked on)")
 SETTLED = Refusal(409, "refused", "결과가 이미 확정되었습니다. (already settled)")
-MAY_STILL_COME = Refusal(409, "refused", "outcome: 아직 처리될 수 있습니다. 잠시 후 다시 시도해 주세요. (it may still come)")
+MAY_STILL_COME = Refusal(
+    409, "refused", "outcome: 아직 처리될 수 있습니다. 잠시 후 다시 시도해 주세요. (it may still come)"
+)
 
 
 def _not_offered() -> list[Operation]:
@@ -753,6 +755,13 @@ OPERATIONS: tuple[Operation, ...] = (
         "웹훅을 다시 보냅니다. 상태와 관계없이 같은 webhook-id로, 그때의 URL로 갑니다. "
         "/ Send a webhook again, whatever its state: same webhook-id, to its URL of then.",
         shapes.SentWebhook, Refusal(404, "not_found", "존재하지 않는 웹훅입니다: {webhook_id} (unknown webhook)"),
+    ),
+    _admin(
+        "DELETE", "/admin/webhooks/{webhook_id}/alarm",
+        "포기한 웹훅을 확인한 것으로 합니다. / Take note of a webhook that was given up.", shapes.SentWebhook,
+        Refusal(404, "not_found", "존재하지 않는 웹훅입니다: {webhook_id} (unknown webhook)"),
+        Refusal(409, "refused", "전달을 포기한 웹훅이 아닙니다. (it was not given up)"),
+        body=schemas.Acknowledge, example={"reason": "더 이상 쓰지 않는 주소"},
     ),
     _admin(
         "POST", "/admin/settings/test-webhook",

@@ -362,10 +362,10 @@ class SentWebhook(Shape):
     cancellation_id: str | None
     url: Annotated[str, Field(description="받는 URL / Where it goes")]
     state: Annotated[
-        Literal["pending", "delivered", "dead", "superseded"],
+        Literal["pending", "delivered", "dead", "noted", "superseded"],
         Field(
-            description="pending: 보내는 중, dead: 포기, superseded: 뒤의 웹훅이 대신함 "
-            "/ pending: being sent, dead: given up, superseded: a later one replaced it"
+            description="pending: 보내는 중, dead: 포기, noted: 포기하고 확인함, superseded: 뒤의 웹훅이 대신함 "
+            "/ pending: being sent, dead: given up, noted: given up and known, superseded: a later one replaced it"
         ),
     ]
     tries: Annotated[int, Field(description="보낸 횟수 / How often it was tried")]

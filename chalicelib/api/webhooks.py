@@ -29,6 +29,13 @@ def resend_webhook(call: Call) -> Answer:
     return Answer(views.webhook_view(webhooks.resend(call.deps, call.operator, call.path["webhook_id"])))
 
 
+@admin(bp, "DELETE", "/admin/webhooks/{webhook_id}/alarm")
+def note_webhook(call: Call) -> Answer:
+    body = schemas.parse(schemas.Acknowledge, call.body)
+    noted = webhooks.take_note(call.deps, call.operator, call.path["webhook_id"], body.reason)
+    return Answer(views.webhook_view(noted))
+
+
 @admin(bp, "POST", "/admin/settings/test-webhook")
 def test_webhook(call: Call) -> Answer:
     body = schemas.parse(schemas.TestWebhookBody, call.body)

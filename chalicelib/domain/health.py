@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from chalicelib.domain.charging import Declined, NotSent, Unknown
+from chalicelib.domain.charging import AwaitingDeposit, Declined, NotSent, Unknown
 from chalicelib.domain.declines import DeclineReason
 
 DOWN_AFTER = 3
@@ -41,6 +41,8 @@ def sign_of(channel_key: str, sent_at: datetime, result: object) -> Sign | None:
         case NotSent(unwell=True) | Unknown(unwell=True):
             return Sign(channel_key, sent_at, result.detail[:MAX_ERROR])
         case NotSent() | Unknown() | Declined(reason=DeclineReason.GATEWAY_MAINTENANCE):
+            return None
+        case AwaitingDeposit():  # that it opens accounts does not show that it charges cards
             return None
     return Sign(channel_key, sent_at)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.payments import CancelState, Payment
+from chalicelib.domain.payments import CancelState, Payment, State
 
 FAILURES_IN_A_ROW = 3
 """After so many a receiver gets the slow lane."""
@@ -19,7 +19,9 @@ class NoticeState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
-    """Given up. A person may have it sent again."""
+    """Given up. A person may have it sent again, or take note."""
+    NOTED = "noted"
+    """Given up, and a person knows."""
     SUPERSEDED = "superseded"
     """Not sent, or not again: a later one has said what is true now."""
 
@@ -68,8 +70,9 @@ def superseded(notice: Notice, payment: Payment) -> bool:
     match notice.status:
         case "ready":
             return payment.v1_status != "ready"
-        case "paid":  # told of as `ready` again: the bank has taken the deposit back
-            return payment.v1_status == "ready" or (payment.balance.amount == 0 and _was_told_of_a_cancel(payment))
+        case "paid":  # no longer paid: the bank has taken the deposit back, which was told of as `ready`
+            taken_back = payment.state is not State.PAID
+            return taken_back or (payment.balance.amount == 0 and _was_told_of_a_cancel(payment))
         case _:
             return False
 

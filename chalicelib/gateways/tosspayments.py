@@ -683,7 +683,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
         return Declined(reason, code, message)
     if not reason and code not in UNKNOWN_CODES:
         log.warning("tosspayments: code %r is not mapped, outcome unknown", code)
-    return Unknown(f"HTTP {reply.status}: {message}", code, unwell=reply.status >= 500)
+    return Unknown(f"HTTP {reply.status}: {message}", code, unwell=reply.status >= 500 and code not in ISSUER_CODES)
 
 
 def _failed(found: "_Payment | _CashReceipt") -> Declined:
@@ -828,6 +828,9 @@ DECLINES: Mapping[str, R] = MappingProxyType({
     "REFUND_REJECTED": R.ISSUER_DECLINED,
 })  # fmt: skip
 """Codes that surely mean no. A code in neither table is unknown."""
+
+ISSUER_CODES = frozenset({"FAILED_CARD_COMPANY_RESPONSE"})
+"""What one card company does to one buyer speaks neither for nor against the gateway, though HTTP 500 comes with it."""
 
 UNKNOWN_CODES = frozenset({
     # technical: the card company may have been asked already

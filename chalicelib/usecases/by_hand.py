@@ -26,7 +26,7 @@ from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.errors import NotFound as NoSuch
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
-from chalicelib.domain.payments import Cancellation, Payment, State, approve, fail_by_hand
+from chalicelib.domain.payments import Cancellation, Payment, State, approve, fail_by_hand, void
 from chalicelib.domain.receipts import BEING_CONFIRMED, NEVER_ISSUED, CashReceipt, CashReceiptIssued, Subject
 from chalicelib.ports import Deps, Page, Ref
 from chalicelib.usecases import cash_receipts
@@ -60,6 +60,7 @@ NOBODY_LOOKS = (
 )
 GATEWAY_SAID = "PG사의 답변에 따라 처리되었습니다. (settled by the gateway's own answer)"
 FAILED = "결제되지 않은 것으로 확인되었습니다. (found out by hand: not charged)"
+VOIDED = "취소된 것으로 확인되었습니다. (found out by hand: given back)"
 CANCEL_FAILED = "취소되지 않은 것으로 확인되었습니다. (found out by hand: not cancelled)"
 NOT_ISSUED = "발급되지 않은 것으로 확인되었습니다. (found out by hand: not issued)"
 NO_ALARM = "확인할 알림이 없는 결제입니다. (no alarm)"
@@ -147,16 +148,16 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     """
     payment, routing = _load(deps, admin.merchant_id, imp_uid)
     _refuse_held(deps, payment)
-    if not payment.is_unsettled:
+    if not _can_be_settled(payment, wanted):
         raise Refused(ALREADY_SETTLED)
     _check(deps, payment, wanted)
     if can_ask(deps, payment):
         found = look(deps, routing, payment)
         payment, routing = _load(deps, admin.merchant_id, imp_uid)
-        if not payment.is_unsettled:
+        if not _can_be_settled(payment, wanted):
             return Settled(payment, GATEWAY_SAID)
-        _refuse_contradiction(wanted, found)
-    elif wanted.outcome == "failed":
+        _refuse_contradiction(payment, wanted, found)
+    elif payment.is_unsettled and wanted.outcome == "failed":
         _refuse_too_early(deps, payment)
     if wanted.outcome == "paid" and payment.state is State.UNDOING:
         raise Refused(BEING_UNDONE, field="outcome")
@@ -165,6 +166,11 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     entry = audit_entry(deps, admin, imp_uid, "payment.settled", _shown(payment), after)
     settled = record_settled(deps, routing, moved, audit=entry)
     return Settled(settled, NOBODY_LOOKS if settled.state is State.FAILED and not settled.due_at else None)
+
+
+def _can_be_settled(payment: Payment, wanted: Settlement) -> bool:
+    """Also that nothing is left of a test charge, where the gateway does not say so."""
+    return payment.is_unsettled or (payment.awaits_void and wanted.outcome == "failed")
 
 
 def _check(deps: Deps, payment: Payment, wanted: Settlement) -> None:
@@ -177,8 +183,12 @@ def _check(deps: Deps, payment: Payment, wanted: Settlement) -> None:
         )
 
 
-def _refuse_contradiction(wanted: Settlement, found: FindResult) -> None:
+def _refuse_contradiction(payment: Payment, wanted: Settlement, found: FindResult) -> None:
     if isinstance(found, Approved):  # of another amount, or what is being undone, and could not be given back yet
+        raise Refused(STILL_HELD)
+    if payment.awaits_void and not isinstance(
+        found, NotFound
+    ):  # it was approved, and goes back once there is an answer
         raise Refused(STILL_HELD)
     if isinstance(found, NotFound | AwaitingDeposit) and wanted.outcome == "paid":
         raise Refused(NOT_THERE, field="outcome")
@@ -195,6 +205,8 @@ def _moved(deps: Deps, admin: AdminToken, payment: Payment, wanted: Settlement) 
     if wanted.outcome == "paid":
         approved = Approved(wanted.pg_tid or "", payment.request.amount, wanted.approved_at or now)
         return approve(payment, approved, now)
+    if payment.awaits_void:
+        return void(payment, (GatewayCancel("", payment.balance, now, VOIDED),), now)
     failed = fail_by_hand(payment, FAILED, now, detail=f"{admin.name}: {wanted.reason}")
     return replace(failed, checks=0, due_at=late_look(deps, failed))
 

@@ -37,7 +37,7 @@ from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import deposits, health
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
 from chalicelib.usecases.guarded import guarded
-from chalicelib.usecases.looks import suspended
+from chalicelib.usecases.looks import can_ask, suspended
 from chalicelib.usecases.recording import alarm, as_stored, record
 from chalicelib.usecases.vault import open_gateway, open_key
 
@@ -336,5 +336,8 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, t
         stored = replace(stored, attempts=payment.attempts)
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)
     if stored.state is State.FAILED and isinstance(result, Approved):
-        alarm("approved by the gateway after it was settled as failed: void it", stored)
+        text = f"approved by {payment.attempt.pg_provider} after it was settled as failed: {result.gateway_ref}"
+        due_at = deps.clock.now() if can_ask(deps, stored) else stored.due_at  # then a look gives it back
+        (stored,) = deps.store.commit(replace(stored, alarm=text, due_at=due_at))
+        alarm(text, stored)
     return stored

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.accounts import Audit
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Approved, FindResult, NotSent, Operation, Unknown
+from chalicelib.domain.charging import Approved, Declined, FindResult, NotFound, NotSent, Operation, Unknown
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
@@ -104,9 +104,21 @@ def look_again(
     """The look settled nothing: come back, and call a person after some. found: the payment with what it did find."""
     looked = found or payment
     checks = looked.checks + 1
-    text = f"{UNANSWERED}: {result.detail if isinstance(result, Unknown | NotSent) else result}"[:300]
+    text = f"{UNANSWERED}: {_in_words(result)}"[:300]
     later = replace(looked, checks=checks, alarm=looked.alarm or (text if checks >= ALARM_AFTER else None))
     store_look(deps, payment, replace(later, due_at=due_at or next_look(deps, later)))
+
+
+def _in_words(result: object) -> str:
+    """What the gateway said, for an operator."""
+    match result:
+        case Unknown() | NotSent():
+            return result.detail
+        case Declined():
+            return f"[{result.code}] {result.message}"
+        case NotFound():
+            return "it knows no such transaction"
+    return f"it says {type(result).__name__}"
 
 
 def store_look(deps: Deps, before: Payment, later: Payment) -> None:

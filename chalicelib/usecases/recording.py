@@ -9,7 +9,7 @@ from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order, Schedule
 from chalicelib.domain.payments import Payment, State
-from chalicelib.ports import Deps, QueueUnavailable, Ref, StoreUnavailable, Task, TaskKind
+from chalicelib.ports import Conflict, Deps, QueueUnavailable, Ref, StoreUnavailable, Task, TaskKind
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,19 @@ def store_payment(
 def as_stored(deps: Deps, claimed: Payment) -> Payment:
     """For whoever could not store a result: the claim, which settlement will find, or the result after all.
 
-    A write may only seem to have failed. Told "being confirmed", the merchant would then never hear how it ended.
+    A write may only seem to have failed. Told "being confirmed", the merchant would then never hear how it ended. The
+    claim is written once more, since a write that is still on its way may land after any reading, but not after that.
     """
+    try:
+        stored: Payment = deps.store.commit(claimed)[0]
+    except Conflict:
+        return _loaded(deps, claimed)
+    except StoreUnavailable:
+        return claimed
+    return stored
+
+
+def _loaded(deps: Deps, claimed: Payment) -> Payment:
     try:
         return deps.store.load(Ref(Payment, (claimed.merchant_id, claimed.imp_uid))) or claimed
     except StoreUnavailable:

@@ -91,7 +91,7 @@ def void_wrong_amount(deps: Deps, routing: Routing, gateway: Gateway, payment: P
 
 
 def look_for_late_approval(deps: Deps, gateway: Gateway, payment: Payment, found: FindResult) -> None:
-    """The payment was called failed, since the gateway or a person knew nothing of it. If there is one now, it goes back.
+    """The payment was called failed, since the gateway knew nothing of it, or a person. If it does now, it goes back.
 
     That nothing is left of an approval means that it was given back, and whoever did died before saying so.
     """

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.accounts import AdminToken
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.errors import InvalidRequest, NotFound
+from chalicelib.domain.errors import InvalidRequest, NotFound, Refused
 from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState
 from chalicelib.ports import Deps, Page, Ref
 from chalicelib.usecases import lookups, merchants, notifying
@@ -57,16 +57,32 @@ def resend(deps: Deps, admin: AdminToken, notice_id: str) -> Notice:
 
     Raises NotFound, and Conflict if its present try ends at this moment.
     """
-    notice = deps.store.load(Ref(Notice, (admin.merchant_id, notice_id)))
-    if notice is None:
-        raise NotFound(f"존재하지 않는 웹훅입니다: {notice_id[:80]} (unknown webhook)")
-    now = deps.clock.now()
+    notice, now = _load(deps, admin, notice_id), deps.clock.now()
     again = replace(notice, state=NoticeState.PENDING, tries=0, resent_at=now, due_at=now)
     before = {"webhook_id": notice_id, "state": notice.state.value, "tries": notice.tries}
     entry = merchants.audit_entry(deps, admin, notice.imp_uid, "webhook.resent", before, None)
     stored: Notice = deps.store.commit(again, entry)[0]
     hand_over(deps, [notice_task(stored)], now)
     return stored
+
+
+def take_note(deps: Deps, admin: AdminToken, notice_id: str, reason: str) -> Notice:
+    """Take one that was given up off the list of what waits for a person. Raises NotFound, Refused, Conflict."""
+    notice = _load(deps, admin, notice_id)
+    if notice.state is not NoticeState.DEAD:
+        raise Refused("전달을 포기한 웹훅이 아닙니다. (it was not given up)")
+    before = {"webhook_id": notice_id, "state": notice.state.value}
+    after = {"webhook_id": notice_id, "state": NoticeState.NOTED.value, "reason": reason}
+    entry = merchants.audit_entry(deps, admin, notice.imp_uid, "webhook.noted", before, after)
+    noted: Notice = deps.store.commit(replace(notice, state=NoticeState.NOTED), entry)[0]
+    return noted
+
+
+def _load(deps: Deps, admin: AdminToken, notice_id: str) -> Notice:
+    notice = deps.store.load(Ref(Notice, (admin.merchant_id, notice_id)))
+    if notice is None:
+        raise NotFound(f"존재하지 않는 웹훅입니다: {notice_id[:80]} (unknown webhook)")
+    return notice
 
 
 def try_out(deps: Deps, merchant_id: str, environment: Environment) -> Trial:

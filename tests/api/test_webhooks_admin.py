@@ -120,6 +120,21 @@ def test_what_was_given_up_is_listed_newest_first_and_sent_again(api, world):
     ]
 
 
+def test_what_was_given_up_leaves_the_lists_when_somebody_takes_note(api, world):
+    payment = given_up(api, world)
+    [dead] = api.get("/admin/webhooks")[1]["list"]
+    path = f"/admin/webhooks/{dead['webhook_id']}/alarm"
+    assert api.delete(path)[1]["field"] == "reason"
+    status, noted = api._json("DELETE", path, None, {"reason": "an old address"})
+    assert (status, noted["state"], noted["tries"]) == (200, "noted", dead["tries"])
+    assert api.get("/admin/webhooks")[1]["list"] == []
+    assert api.get("/admin/alarms")[1]["webhooks"]["list"] == []
+    assert changes(world, payment["imp_uid"])[-1][:2] == ("webhook.noted", "demo")
+    assert api._json("DELETE", path, None, {"reason": "again"})[0] == 409
+    assert api._json("DELETE", "/admin/webhooks/wh_0/alarm", None, {"reason": "none"})[0] == 404
+    assert api.post(f"/admin/webhooks/{dead['webhook_id']}/resend")[1]["state"] == "pending"
+
+
 def test_page_by_page(api, world):
     for number in range(5):
         given_up(api, world, f"m{number}")

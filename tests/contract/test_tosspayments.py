@@ -194,6 +194,15 @@ def test_only_toss_itself_says_not_found(toss, answering):
     assert toss.connect(TEST_CREDENTIALS, url).find_charge("imp1", toss.clock.now(), "KRW", TIMEOUT) == NotFound()
 
 
+def test_what_one_card_company_does_does_not_speak_against_toss(toss, answering):
+    """Or a buyer with such a card could take the channel down."""
+    url = answering(b'{"code": "FAILED_CARD_COMPANY_RESPONSE", "message": "-"}', "500 Internal Server Error")
+    gateway = toss.connect(TEST_CREDENTIALS, url)
+    result = gateway.charge_card(toss.order_id(), toss.request(), CARD, TIMEOUT)
+    assert isinstance(result, Unknown)
+    assert not result.unwell
+
+
 def test_only_a_4xx_can_decline(toss, answering):
     for status in ("200 OK", "302 Found", "500 Oops", "503 Busy"):
         url = answering(b'{"code": "INVALID_CARD_NUMBER", "message": "-"}', status)

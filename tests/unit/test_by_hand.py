@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib import container
-from chalicelib.domain.charging import Operation, Unknown
+from chalicelib.domain.charging import NotFound, Operation, Unknown
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Ref
@@ -234,6 +234,33 @@ def test_a_void_of_what_was_failed_by_hand_is_seen_though_its_sender_died(world,
     assert "voided" in after.alarm
 
 
+@pytest.mark.parametrize("askable", [True, False])
+def test_an_approval_that_its_own_sender_learns_of_too_late_is_in_the_list(world, api, toss, askable):
+    """It outlived its lease, which it may not. Where the gateway can be asked the money goes back at once."""
+    if not askable:
+        restrict(world, Operation.FIND)
+    real = world.deps
+
+    def overtaken(inner, *args):
+        world.deps = real
+        use(world)
+        world.clock.advance(minutes=1)
+        world.sweep()
+        world.run_queue()
+        world.clock.advance(minutes=15)
+        assert by_api(api, payment_of(world), **FAILED)[1]["state"] == "failed"
+        return inner.charge_card(*args)
+
+    meddle(world, charge_card=overtaken)
+    assert onetime(world).v1_status == "failed"
+    [entry] = api.get("/admin/alarms")[1]["payments"]["list"]
+    assert (tid_of(toss) in entry["alarm"], balance(world)) == (True, 8900)
+    world.sweep()
+    world.run_queue()
+    assert balance(world) == (0 if askable else 8900)
+    assert api.get("/admin/alarms")[1]["payments"]["list"]
+
+
 def test_an_account_that_waits_at_the_gateway_is_not_paid(world, api, toss):
     toss.fail("account", "reply_lost")
     bank = {"merchant_uid": "order-1", "amount": 11000, "name": "n", "vbank_code": "004", "vbank_holder": "h"}
@@ -364,6 +391,43 @@ def test_a_test_charge_settled_as_paid_is_given_back(world, api, toss):
     world.run_queue()
     after = stored(world, payment)
     assert (after.state, after.awaits_void, balance(world)) == (State.PAID, False, 0)
+
+
+def test_a_test_charge_that_was_given_back_unseen_is_settled_by_hand(world, api, toss):
+    """The reply to its void was lost at a gateway that cannot be asked, and its repetition is refused."""
+    api.post("/subscribe/customers/c1", API_CARD)
+    restrict(world, Operation.FIND)
+    meddle(world, cancel=lambda inner, *args: (inner.cancel(*args), Unknown("lost"))[1])
+    use(world)
+    entry = {"merchant_uid": "m0", "schedule_at": at(world, hours=50), "amount": 8900, "name": "n"}
+    api.post("/subscribe/payments/schedule", customer_uid="c1", checking_amount=1000, schedules=[entry])
+    world.run_to_quiet(hours=4)
+    [payment] = world.store.alarms(Payment, world.merchant_id).items
+    assert (payment.awaits_void, balance(world)) == (True, 0)
+    assert by_api(api, payment, **PAID)[0] == 409
+    assert acknowledge(api, payment)[0] == 409
+    status, body = by_api(api, payment, **FAILED)
+    assert (status, body["payment"]["status"], body["alarm"], body["due_at"]) == (200, "cancelled", None, None)
+    assert body["history"][0]["after"]["reason"] == FAILED["reason"]
+    assert told(world) == []
+    assert by_api(api, payment, **FAILED)[0] == 409
+
+
+def test_a_test_charge_that_the_gateway_may_hold_is_not_settled_by_hand(world, api, toss):
+    api.post("/subscribe/customers/c1", API_CARD)
+    toss.fail("cancel", "decline", times=99)
+    entry = {"merchant_uid": "m0", "schedule_at": at(world, hours=50), "amount": 8900, "name": "n"}
+    api.post("/subscribe/payments/schedule", customer_uid="c1", checking_amount=1000, schedules=[entry])
+    world.run_to_quiet(hours=4)
+    [payment] = world.store.alarms(Payment, world.merchant_id).items
+    for silent in (False, True):
+        if silent:
+            toss.fail("find", "http_500")
+        assert "holds an approval" in by_api(api, payment, **FAILED)[1]["message"]
+        assert stored(world, payment).awaits_void
+    meddle(world, find_charge=lambda *_: NotFound())
+    use(world)
+    assert by_api(api, payment, **FAILED)[1]["payment"]["status"] == "cancelled"
 
 
 # --- a cancel -------------------------------------------------------------------------------------------------------

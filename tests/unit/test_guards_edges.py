@@ -262,6 +262,17 @@ def test_the_sweep_looks_twenty_seconds_behind_its_watermark(world, api, key):
     assert world.sweep() == 1
 
 
+def test_what_only_a_newer_version_knows_takes_nobody_along(world, api, key):
+    """Rolled back to: its due items are left for it, and all others are handed over."""
+    at = int((world.clock.now() + timedelta(minutes=5)).timestamp())
+    entries = [{"merchant_uid": f"m{n}", "schedule_at": at, "amount": 8900, "name": "n"} for n in range(40)]
+    api.post("/subscribe/payments/schedule", customer_uid="c1", schedules=entries)
+    world.queue.tasks.clear()
+    due = [item for item in world.store.items.values() if "due_at" in item]
+    due[0]["kind"]["S"] = "newer"
+    assert world.sweep() == 39
+
+
 def test_not_found_counts_after_the_whole_delay_of_a_cancel_too(world, gateway):
     payment = onetime(world)
     world.sandboxes[gateway].fail("cancel", "http_500")

@@ -5,28 +5,35 @@ looked at, has ended, or waits for a person, who finds it in the list of alarms.
 """
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.charging import (
     Approved,
+    AwaitingDeposit,
     Cancelled,
     Declined,
+    DepositNotice,
     GatewayCancel,
     NotFound,
     NotSent,
     Operation,
+    RefundAccount,
+    Revoked,
     Unknown,
+    VirtualAccount,
+    VirtualAccountRequest,
 )
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import RouterError
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import Payment, State
-from chalicelib.gateways import nice_v2
+from chalicelib.gateways import nice_v2, tosspayments
 from chalicelib.ports import Conflict
 from chalicelib.storage.items import from_item
-from chalicelib.usecases import by_hand, cancels, charges
+from chalicelib.usecases import by_hand, cancels, charges, virtual_accounts
 from chalicelib.usecases.by_hand import CancelSettlement, Settlement
 from chalicelib.usecases.choosing import Target
 from tests.support.recovery import Dying
@@ -43,6 +50,12 @@ SPECS = {
 CHARGED = st.sampled_from(["approved", "wrong amount", "declined", "not sent", "unknown", "raises", "dies"])
 FOUND = st.sampled_from(["approved", "wrong amount", "emptied", "less", "declined", "not found", "unknown", "raises"])
 CANCELS = st.sampled_from(["cancelled", "declined", "not sent", "unknown", "raises", "dies"])
+ISSUED = st.sampled_from([*["waiting"] * 6, "waiting wrong", "declined", "not sent", "unknown", "raises", "dies"])
+ACCOUNT_FOUND = st.sampled_from(
+    ["waiting", "waiting", "waiting wrong", "revoked", "approved", "approved", "wrong amount", "emptied", "less", "declined", "not found",
+     "unknown", "raises"]
+)  # fmt: skip
+REVOKES = st.sampled_from(["revoked", "declined", "not sent", "unknown", "raises", "dies"])
 
 
 class AnswersAnything:
@@ -84,6 +97,12 @@ class AnswersAnything:
                 return Approved(
                     "tid", AMOUNT, now, balance=Money(5000), cancels=(GatewayCancel("c", Money(3900), now),)
                 )
+            case "waiting":
+                return self._waiting(AMOUNT)
+            case "waiting wrong":
+                return self._waiting(Money(1))
+            case "revoked":
+                return Revoked(now)
             case "cancelled":
                 return Cancelled(GatewayCancel("c", asked.amount, now))
             case "declined":
@@ -98,11 +117,34 @@ class AnswersAnything:
                 raise SystemExit("killed")
         return Unknown("no answer")
 
+    def _waiting(self, amount):
+        now = self._clock.now()
+        account = VirtualAccount("088", "110123456789", now + timedelta(days=1), now)
+        return AwaitingDeposit("tid", amount, account, notice_secret="s")
+
+
+class IssuesAnything(AnswersAnything):
+    """The same for virtual accounts."""
+
+    def charge(self, *_args):
+        return self._outcome(ISSUED)
+
+    def find(self, *_args):
+        return self._outcome(ACCOUNT_FOUND)
+
+    def revoke(self, *_args):
+        return self._outcome(REVOKES)
+
 
 class _Gateway:
     def __init__(self, of):
         self.spec = of.spec_
-        self.charge_card, self.find_charge, self.cancel = of.charge, of.find, of.cancel
+        self.find_charge, self.cancel = of.find, of.cancel
+        self.charge_card = self.issue_virtual_account = of.charge
+        self.revoke_virtual_account = getattr(of, "revoke", None)
+
+    def read_deposit_notice(self, fields):
+        return DepositNotice(fields["order_id"], "s")
 
 
 def payments(world):
@@ -124,11 +166,13 @@ def check_what_never_happens(before, world):
             continue
         if earlier.state is State.UNDOING:
             assert payment.state in (State.UNDOING, State.FAILED), payment
-        if earlier.state in (State.PAID, State.FAILED):
+        ended = (State.FAILED, State.REVOKED) if payment.account else (State.PAID, State.FAILED)
+        if earlier.state in ended:  # a deposit may be taken back, a paid account waits again then
             assert payment.state is earlier.state, payment
 
 
 STEPS = ("charge", "cancel", "wait", "check", "paid", "failed", "cancel done", "cancel failed", "acknowledge", "die")
+ACCOUNT_STEPS = ("issue", "revoke", "revoke", "revoke", "notice", "notice", "notice", *STEPS[1:])
 
 
 def step(world, name, draw, number):
@@ -140,10 +184,20 @@ def step(world, name, draw, number):
         world.run_queue()
     elif name == "charge":
         charges.charge_card(world.deps, world.merchant_id, request(f"order-{number}"), CARD, Target())
+    elif name == "issue":
+        account = VirtualAccountRequest("088", world.clock.now() + timedelta(days=1))
+        wanted = virtual_accounts.Issue(request(f"order-{number}"), account, Target())
+        virtual_accounts.issue(world.deps, world.merchant_id, wanted)
     elif chosen is None:
         return
     elif name == "cancel":
-        cancels.cancel(world.deps, world.merchant_id, cancels.Cancel(imp_uid=chosen.imp_uid))
+        refund_to = RefundAccount("h", "088", "110123456789") if chosen.account else None
+        cancels.cancel(world.deps, world.merchant_id, cancels.Cancel(imp_uid=chosen.imp_uid, refund_to=refund_to))
+    elif name == "revoke":
+        virtual_accounts.revoke(world.deps, world.merchant_id, chosen.imp_uid)
+    elif name == "notice":
+        fields = {"order_id": chosen.attempt.order_id}
+        virtual_accounts.deposit_notice(world.deps, world.merchant_id, chosen.attempt.channel_key, fields)
     elif name == "check":
         by_hand.check(world.deps, world.merchant_id, chosen.imp_uid)
     elif name in ("paid", "failed"):
@@ -161,8 +215,22 @@ def test_no_payment_is_left_that_nobody_will_look_at(data, spec):
     world = World({})
     world.group([(world.channel("nice_v2"), 100)], failover="off")
     world.deps = replace(world.deps, gateways=AnswersAnything(world.clock, SPECS[spec], data.draw))
+    live_through(world, STEPS, data)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_nor_a_virtual_account(data):
+    world = World({})
+    world.group([(world.channel("tosspayments"), 100)], failover="off")
+    world.deps = replace(world.deps, gateways=IssuesAnything(world.clock, tosspayments.SPEC, data.draw))
+    live_through(world, ACCOUNT_STEPS, data)
+
+
+def live_through(world, steps, data):
     alive = world.deps
-    for number, name in enumerate(data.draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=12))):
+    following = data.draw(st.lists(st.sampled_from(steps), max_size=12))
+    for number, name in enumerate([steps[0], *following]):
         before = payments(world)
         if name == "die":  # in the next step, right after one of its writes
             world.deps = replace(alive, store=Dying(world.store, data.draw(st.integers(1, 3))))

@@ -1,6 +1,7 @@
 """What breaks, and how it ends: one charge or none, our books like the gateway's, nothing stuck."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from chalicelib.domain.errors import Refused
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import MAX_CANCELS, Cancellation, CancelState, State
 from chalicelib.domain.routing import Exclusion
-from chalicelib.ports import StoreUnavailable
+from chalicelib.ports import Conflict, StoreUnavailable
 from chalicelib.storage.items import DUE_SHARDS
 from chalicelib.usecases import billing_keys, cancels, timer
 from chalicelib.usecases.choosing import Target
@@ -299,6 +300,56 @@ def test_a_failover_that_was_stored_but_not_sent_blames_nobody_else(world):
     assert payment.state is State.FAILED
     assert [a.pg_provider for a in payment.attempts] == ["tosspayments"]
     assert not world.sandboxes["nice_v2"].transactions()
+
+
+class Slow(Dying):
+    """The n-th write gets no answer, and lands when the next call has been answered; or fails then, as any write may."""
+
+    _held = None
+
+    def commit(self, *changes):
+        self._left -= 1
+        if not self._left:
+            self._held = changes
+            raise StoreUnavailable("no answer")
+        return self._then_land(lambda: self._inner.commit(*changes))
+
+    def load(self, *refs):
+        return self._then_land(lambda: self._inner.load(*refs))
+
+    def _then_land(self, call):
+        done = call()
+        if self._held:
+            held, self._held = self._held, None
+            with suppress(Conflict):
+                self._inner.commit(*held)
+        return done
+
+
+def test_a_charge_called_ready_is_told_of_though_the_write_of_its_refusal_lands_late(world, gateway):
+    world.webhook_url("https://shop.example/hook")
+    world.sandboxes[gateway].fail("charge", "decline")
+    alive = world.deps
+    world.deps = replace(alive, store=Slow(world.store, 2))
+    answered = onetime(world)
+    world.deps = alive
+    world.run_to_quiet(hours=60)
+    assert stored(world, answered).state is State.FAILED
+    told = [json.loads(body)["status"] for _, body, _ in world.sender.sent]
+    assert (answered.v1_status, told) in [("ready", ["failed"]), ("failed", [])]
+
+
+def test_a_cancel_called_under_way_is_told_of_though_the_write_of_its_end_lands_late(world, gateway):
+    payment = onetime(world)
+    world.webhook_url("https://shop.example/hook")
+    alive = world.deps
+    world.deps = replace(alive, store=Slow(world.store, 2))
+    answered = cancel(world, payment)
+    world.deps = alive
+    world.run_to_quiet(hours=60)
+    told = [json.loads(body)["status"] for _, body, _ in world.sender.sent]
+    assert (stored(world, payment).v1_status, balance(world)) == ("cancelled", 0)
+    assert (bool(answered.open_cancel), told) in [(True, ["cancelled"]), (False, [])]
 
 
 def test_an_imp_uid_that_is_taken_is_drawn_again(world, gateway):

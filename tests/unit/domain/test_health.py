@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from chalicelib.domain.charging import Approved, Declined, NotSent, Unknown
+from chalicelib.domain.charging import Approved, AwaitingDeposit, Declined, NotSent, Unknown, VirtualAccount
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import NoChannel
 from chalicelib.domain.health import (
@@ -155,6 +155,8 @@ def test_what_results_say():
     assert sign_of("a", NOW, NotSent("no time", unwell=False)) is None
     assert sign_of("a", NOW, Unknown("HTTP 500", unwell=True)) == Sign("a", NOW, "HTTP 500")
     assert sign_of("a", NOW, Unknown("odd", "CODE")) is None
+    account = VirtualAccount("088", "110123456789", NOW, NOW)
+    assert sign_of("a", NOW, AwaitingDeposit("t", Money(1), account)) is None
 
 
 # --- who is drawn ----------------------------------------------------------------------------------------------------
