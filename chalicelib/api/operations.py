@@ -706,6 +706,10 @@ OPERATIONS: tuple[Operation, ...] = (
         Refusal(400, "invalid_request", "pg_tid: 결제를 승인으로 처리할 때 필수 값입니다. (required for paid)"),
         Refusal(409, "refused", "outcome: PG사에 거래가 없습니다. (the gateway has no such transaction)"),
         Refusal(409, "refused", "outcome: 승인을 취소하는 중인 결제입니다. (it is being undone)"), MAY_STILL_COME,
+        Refusal(
+            409, "refused",
+            "결제는 확정되었고, 취소 결과를 확인 중입니다. 취소를 확정해 주세요. (the payment is settled: settle its cancel)",
+        ),
         about="PG사에 조회할 수 있으면 먼저 조회하고, 분명한 답이 있으면 그 답을 따르고 message로 알려드립니다. 웹훅이 갑니다. "
         "/ Asks the gateway first where that is possible; its clear answer wins, and message says so. The webhook is sent.",
         body=schemas.SettlePayment,

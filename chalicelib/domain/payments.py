@@ -86,7 +86,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """refund_to: personal, so it is kept only for as long as the cancel may have to be sent once more."""
+    """refund_to: personal, so it is kept only for as long as the cancel may have to be sent once more.
+
+    unproven: its end is a person's word, not compared with the gateway's books yet.
+    """
 
     cancel_id: str
     amount: Money
@@ -101,12 +104,14 @@ class Cancellation:
     tax_free: int = 0
     vat: int | None = None
     refund_to: RefundAccount | None = None
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
     """due_at: when the timer has to look at it: claimed, unknown or waiting for a deposit, a cancel or a revoke in that
-    state, a test charge to void, and some time after it was called failed.
+    state, a test charge to void, a person's word to compare with the gateway's, and for a while after it was called
+    failed.
     """
 
     merchant_id: str
@@ -195,6 +200,12 @@ class Payment:
     def is_open_question(self) -> bool:
         """True while it is not known whether money has moved, this way or back."""
         return self.is_unsettled or self.state is State.REVOKING or self.open_cancel is not None or self.awaits_void
+
+    @property
+    def awaits_comparison(self) -> bool:
+        """True while a person's word about it, or about a cancel, was not compared with the gateway's books."""
+        is_paid_by_card = self.state is State.PAID and self.pay_method != VIRTUAL_ACCOUNT
+        return is_paid_by_card and self.due_at is not None and not (self.open_cancel or self.awaits_void)
 
     def is_held(self, now: datetime) -> bool:
         """True while whoever claimed it, its cancel or its revoke may still be at work on it."""
@@ -416,7 +427,7 @@ def check_paid(payment: Payment) -> None:
             "입금 전인 가상계좌는 취소할 수 없습니다. DELETE /vbanks/{imp_uid}로 말소해 주세요. "
             "(nothing was paid in yet: revoke it with DELETE /vbanks/{imp_uid})"
         )
-    if payment.is_unsettled:
+    if payment.is_unsettled or payment.awaits_comparison:
         raise TryAgain("결제 결과를 확인하고 있어 아직 취소할 수 없습니다. (the payment is being confirmed)")
     if payment.state is not State.PAID:
         raise Refused("승인된 결제만 취소할 수 있습니다. (only a paid payment can be cancelled)")
@@ -442,6 +453,26 @@ def fail_cancel(payment: Payment, cancel_id: str, message: str, now: datetime) -
 def suspend_cancel(payment: Payment, cancel_id: str, message: str, now: datetime, due_at: datetime) -> Payment:
     moved = _move_cancel(payment, cancel_id, now, state=CancelState.UNKNOWN, message=message)
     return replace(moved, due_at=due_at)
+
+
+def doubt_cancel(payment: Payment, cancel_id: str) -> Payment:
+    """A person has said how this cancel ended."""
+    cancels = tuple(replace(c, unproven=True) if c.cancel_id == cancel_id else c for c in payment.cancels)
+    return replace(payment, cancels=cancels)
+
+
+def prove_cancels(payment: Payment) -> Payment:
+    """The gateway's books say the same as we."""
+    return replace(payment, cancels=tuple(replace(c, unproven=False) for c in payment.cancels))
+
+
+def reopen_cancel(payment: Payment) -> Payment:
+    """The gateway's books say something else: what a person has said of a cancel is in doubt again, if there is one."""
+    last = next((c for c in payment.cancels if c.unproven), None)
+    if last is None:
+        return payment
+    doubtful = replace(last, state=CancelState.UNKNOWN, unproven=False, cancelled_at=None, gateway_ref=None)
+    return replace(payment, cancels=tuple(doubtful if c is last else c for c in payment.cancels))
 
 
 def _move_cancel(payment: Payment, cancel_id: str, now: datetime, **changes: object) -> Payment:

@@ -31,7 +31,7 @@ from chalicelib.domain.receipts import BEING_CONFIRMED, NEVER_ISSUED, CashReceip
 from chalicelib.ports import Deps, Page, Ref
 from chalicelib.usecases import cash_receipts
 from chalicelib.usecases.guarded import guarded
-from chalicelib.usecases.looks import ask, can_ask, late_look, record_settled, settling_is_over
+from chalicelib.usecases.looks import ask, can_ask, compared_soon, late_look, record_settled, settling_is_over
 from chalicelib.usecases.lookups import UNKNOWN_PAYMENT
 from chalicelib.usecases.merchants import audit_entry
 from chalicelib.usecases.settling import look, record_cancel
@@ -46,6 +46,9 @@ KINDS: dict[str, type[Any]] = {
 AT_WORK = "아직 처리 중입니다. 잠시 후 다시 시도해 주세요. (still being worked on)"
 NOTHING_OPEN = "확인할 것이 없는 결제입니다. (nothing is open)"
 ALREADY_SETTLED = "결과가 이미 확정되었습니다. (already settled)"
+CANCEL_OPEN = (
+    "결제는 확정되었고, 취소 결과를 확인 중입니다. 취소를 확정해 주세요. (the payment is settled: settle its cancel)"
+)
 STILL_HELD = (
     "PG사에 승인이 남아 있어 자동으로 취소하는 중입니다. PG사에서 취소한 뒤 확인(check)해 주세요. "
     "(the gateway holds an approval that is being given back: cancel it there, then check)"
@@ -149,7 +152,7 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     payment, routing = _load(deps, admin.merchant_id, imp_uid)
     _refuse_held(deps, payment)
     if not _can_be_settled(payment, wanted):
-        raise Refused(ALREADY_SETTLED)
+        raise Refused(CANCEL_OPEN if payment.open_cancel else ALREADY_SETTLED)
     _check(deps, payment, wanted)
     if can_ask(deps, payment):
         found = look(deps, routing, payment)
@@ -204,7 +207,7 @@ def _moved(deps: Deps, admin: AdminToken, payment: Payment, wanted: Settlement) 
     now = deps.clock.now()
     if wanted.outcome == "paid":
         approved = Approved(wanted.pg_tid or "", payment.request.amount, wanted.approved_at or now)
-        return approve(payment, approved, now)
+        return compared_soon(deps, approve(payment, approved, now))
     if payment.awaits_void:
         return void(payment, (GatewayCancel("", payment.balance, now, VOIDED),), now)
     failed = fail_by_hand(payment, FAILED, now, detail=f"{admin.name}: {wanted.reason}")
@@ -219,7 +222,9 @@ def acknowledge(deps: Deps, admin: AdminToken, imp_uid: str, reason: str) -> Pay
     if payment.alarm is None:
         raise Refused(NO_ALARM)
     entry = audit_entry(deps, admin, imp_uid, "alarm.acknowledged", _shown(payment), {"alarm": None, "reason": reason})
-    stored: Payment = deps.store.commit(replace(payment, alarm=None), entry)[0]
+    # Whoever takes note of a contradiction answers for it: nothing is compared any more.
+    due_at = None if payment.awaits_comparison else payment.due_at
+    stored: Payment = deps.store.commit(replace(payment, alarm=None, due_at=due_at), entry)[0]
     return stored
 
 

@@ -104,12 +104,12 @@ def look_again(
     """The look settled nothing: come back, and call a person after some. found: the payment with what it did find."""
     looked = found or payment
     checks = looked.checks + 1
-    text = f"{UNANSWERED}: {_in_words(result)}"[:300]
+    text = f"{UNANSWERED}: {in_words(result)}"[:300]
     later = replace(looked, checks=checks, alarm=looked.alarm or (text if checks >= ALARM_AFTER else None))
     store_look(deps, payment, replace(later, due_at=due_at or next_look(deps, later)))
 
 
-def _in_words(result: object) -> str:
+def in_words(result: object) -> str:
     """What the gateway said, for an operator."""
     match result:
         case Unknown() | NotSent():
@@ -140,6 +140,14 @@ def answered(payment: Payment) -> Payment:
 def call_person(deps: Deps, payment: Payment, text: str) -> None:
     """Only a person can bring it to an end (`usecases.by_hand`): the timer need not come back."""
     store_look(deps, payment, replace(payment, alarm=payment.alarm or text, due_at=None))
+
+
+def compared_soon(deps: Deps, payment: Payment) -> Payment:
+    """A person's word counts at once, and is compared with the gateway's books as soon as that can be asked."""
+    if payment.due_at is not None or payment.pay_method == VIRTUAL_ACCOUNT or not can_ask(deps, payment):
+        return payment
+    fresh = replace(payment, checks=0)
+    return replace(fresh, due_at=next_look(deps, fresh))
 
 
 def late_look(deps: Deps, payment: Payment, after: Sequence[int] = LATE_LOOKS) -> datetime | None:

@@ -32,9 +32,12 @@ from chalicelib.domain.payments import (
     State,
     approve,
     decline,
+    doubt_cancel,
     fail_cancel,
     fail_unsent,
     finish_cancel,
+    prove_cancels,
+    reopen_cancel,
     suspend_cancel,
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Task, TaskKind
@@ -44,14 +47,19 @@ from chalicelib.usecases.looks import (
     ALARM_AFTER,
     ASK_TIMEOUT,
     LEASE,
+    answered,
     ask,
     call_person,
     can_ask,
+    compared_soon,
+    in_words,
     late_look,
+    left,
     look_again,
     next_look,
     record_settled,
     settling_is_over,
+    store_look,
 )
 from chalicelib.usecases.recording import hand_over, notices_for, store_payment
 from chalicelib.usecases.vault import open_gateway
@@ -108,6 +116,26 @@ def _settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fo
         deposits.settle(deps, routing, gateway, payment, found)
     elif payment.state is State.FAILED:
         voiding.look_for_late_approval(deps, gateway, payment, found)
+    elif payment.awaits_comparison:
+        _compare(deps, routing, gateway, payment, found)
+
+
+def _compare(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
+    """A person has settled it, or a cancel of it, while the gateway was silent. What its books say goes before that."""
+    if not isinstance(found, Approved):
+        said_no = isinstance(found, Declined) or (isinstance(found, NotFound) and settling_is_over(deps, payment))
+        text = f"settled by hand as paid, and the gateway says otherwise: {in_words(found)}"
+        look_again(deps, payment, found, found=replace(payment, alarm=payment.alarm or text) if said_no else None)
+        return
+    known = replace(payment, gateway_ref=found.gateway_ref)  # the one that was typed in may be another transaction's
+    reopened = reopen_cancel(known)
+    if (found.amount, left(found)) == (payment.request.amount, payment.balance):
+        store_look(deps, payment, replace(answered(prove_cancels(known)), due_at=None))
+    elif reopened.open_cancel:
+        _settle_cancel(deps, routing, gateway, reopened, found)
+    else:
+        text = "settled by hand, and the gateway's balance differs from ours"
+        look_again(deps, payment, found, found=replace(known, alarm=payment.alarm or text))
 
 
 def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
@@ -246,6 +274,8 @@ def record_cancel(
             moved = suspend_cancel(fresh, cancel.cancel_id, result.detail, now, next_look(deps, fresh))
         case _:
             moved = fail_cancel(payment, cancel.cancel_id, "PG사에 연결할 수 없습니다. (not sent)", now)
+    if audit is not None:
+        moved = compared_soon(deps, doubt_cancel(moved, cancel.cancel_id))
     done = isinstance(result, Cancelled)
     notices = []
     if tell_end or (done and cancel.notify):

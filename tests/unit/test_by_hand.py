@@ -465,6 +465,12 @@ def test_a_cancel_is_settled_by_hand_and_told(world, api, half_cancelled, outcom
     assert settle_cancel(api, half_cancelled, outcome=outcome, reason="again")[0] == 409
 
 
+def test_whoever_settles_the_payment_where_its_cancel_is_open_is_told_which(api, half_cancelled):
+    status, body = by_api(api, half_cancelled, **FAILED)
+    assert (status, body["code"]) == (409, "refused")
+    assert "settle its cancel" in body["message"]
+
+
 def test_a_cancel_that_nobody_knows(api, half_cancelled):
     path = "cancels/nonsense/settle"
     assert by_api(api, half_cancelled, path, outcome="done", reason="x")[0] == 404
