@@ -189,7 +189,8 @@ def _parameters(operation: Operation, schemas: Mapping[Key, Json], components: J
             "in": "path",
             "required": True,
             "description": glossary.TEXTS.get(name, "경로의 값 / Part of the path"),
-            "schema": {"type": "string", "maxLength": 120},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 120},
+            **({"example": glossary.EXAMPLES[name]} if name in glossary.EXAMPLES else {}),
         }
         for name in re.findall(r"\{(\w+)\}", operation.path)
     ]

@@ -355,7 +355,7 @@ class MerchantSettings(Shape):
 class SentWebhook(Shape):
     """One message to one URL, and what came of it."""
 
-    webhook_id: Annotated[str, Field(description="webhook-id 헤더의 값 / Value of the header webhook-id")]
+    webhook_id: str
     imp_uid: str
     merchant_uid: str
     status: Annotated[Status, Field(description="알린 결제 상태 / Status of the payment that it tells")]
