@@ -23,8 +23,9 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 run: $(INSTALLED) ## Run the whole service on this machine (PORT=8000)
 	@exec $(BIN)/python -m infra.local
 
+# All of them share the cores (tests/conftest.py says how). A few that are picked are done sooner in one process.
 test: $(INSTALLED) ## Run the tests (ARGS="-k name" picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses auto --maxprocesses 8)
 
 check: $(INSTALLED) ## Format, lint, types, imports, template, tests: what CI runs
 	$(BIN)/ruff format --check .

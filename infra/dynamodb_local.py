@@ -9,6 +9,7 @@ from 17 on runs the jar. It takes any credentials and any region; all of them se
 
 import argparse
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import FrameType
 
@@ -120,10 +121,12 @@ def command(port: int, data: Path | None = None) -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that systems give away by themselves, so that nobody gets it before it is listened on."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("there is no free port")
 
 
 def _refuse_taken(port: int) -> int:

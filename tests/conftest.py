@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 for name, value in {
     "AWS_ACCESS_KEY_ID": "test",
@@ -12,6 +13,53 @@ for name, value in {
 }.items():
     os.environ[name] = value
 os.environ.pop("AWS_PROFILE", None)
+
+
+# --- several processes (`make test`) ---
+
+UNITS = {
+    "tests/races/": "races",
+    "tests/infra/test_pack": "package",
+    "tests/infra/test_deploy_rehearsal": "package",
+    "tests/chaos/": None,
+}
+"""Beginning of a path -> the unit of its tests, which share what takes long to start. None: each is one of its own."""
+
+
+class Units(LoadFileScheduling):
+    """A unit is run by one process, in its order. It is a file unless UNITS says otherwise."""
+
+    def _split_scope(self, nodeid):
+        for start, unit in UNITS.items():
+            if nodeid.startswith(start):
+                return unit or nodeid
+        return super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # the order is that of the collection, which we arrange
+    return Units(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Files with real parts take longest: they go first, so that short ones even out the end."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("real")}
+        items.sort(key=lambda item: item.path not in long)
+
+
+# --- fixtures ---
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url():
+    from infra import dynamodb_local
+    from tests.support.real import need_dynamodb_local
+
+    need_dynamodb_local()
+    with dynamodb_local.running() as url:
+        yield url
 
 
 @pytest.fixture

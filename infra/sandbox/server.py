@@ -606,6 +606,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def shutdown(self) -> None:
+        # Wakes serve_forever, which looks by itself only now and then.
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        super().shutdown()
+
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         error = sys.exception()
         if error and not isinstance(error, OSError):  # a client that left is nobody's fault

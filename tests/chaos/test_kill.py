@@ -28,6 +28,7 @@ ENDS_WITHIN = 400.0
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not KILLS, reason="takes minutes: KILLS=20 says how often the service is killed"),
 ]
 

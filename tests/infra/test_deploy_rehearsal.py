@@ -1,6 +1,7 @@
 """`make deploy`, rehearsed: the stack, `chalice deploy`, and the step after it, against moto's server."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -16,6 +17,7 @@ FUNCTIONS = {
     "sweep": "smart-routing-dev-sweep",
     "run_payments": "smart-routing-dev-run_payments",
     "deliver_notices": "smart-routing-dev-deliver_notices",
+    "deliver_slow_notices": "smart-routing-dev-deliver_slow_notices",
 }
 
 
@@ -23,8 +25,10 @@ CLI = (sys.executable, str(ROOT / "tests" / "infra" / "chalice_cli.py"))
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
+def deployed(tmp_path_factory, package):
     with provisioned(tmp_path_factory.mktemp("deployed") / "project") as stack:
+        # Chalice uses a package again as long as nothing in it has changed.
+        shutil.copytree(package.stack.project / ".chalice" / "deployments", stack.project / ".chalice" / "deployments")
         stack.chalice("deploy", "--stage", STAGE, cli=CLI)
         stack.provision("--after-deploy")
         yield stack
@@ -56,11 +60,19 @@ def queue_mappings(stack):
 
 def test_the_queues_feed_their_functions_and_take_back_single_messages(deployed):
     mappings = queue_mappings(deployed)
-    assert set(mappings) == {FUNCTIONS["run_payments"], FUNCTIONS["deliver_notices"]}
-    for function, queue in (("run_payments", "payments"), ("deliver_notices", "notices")):
+    queues = {"run_payments": "payments", "deliver_notices": "notices", "deliver_slow_notices": "slow-notices"}
+    assert set(mappings) == {FUNCTIONS[function] for function in queues}
+    for function, queue in queues.items():
         mapping = mappings[FUNCTIONS[function]]
         assert mapping["EventSourceArn"] == f"arn:aws:sqs:{REGION}:123456789012:smart-routing-dev-{queue}"
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # Webhooks leave the account's concurrency to payments; the slow lane, to the fast one too.
+    widths = {function: mappings[FUNCTIONS[function]].get("ScalingConfig") for function in queues}
+    assert widths == {
+        "run_payments": None,
+        "deliver_notices": {"MaximumConcurrency": 50},
+        "deliver_slow_notices": {"MaximumConcurrency": 20},
+    }
 
 
 def test_the_minute_rule_starts_the_sweep(deployed):

@@ -14,6 +14,7 @@ import pytest
 from tests.infra.project import ROOT
 
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
+HANDLERS = ["app.app", "app.deliver_notices", "app.deliver_slow_notices", "app.run_payments", "app.sweep"]
 LIST_HANDLERS = """
 import json
 from app import app
@@ -41,11 +42,11 @@ def handlers():
 
 
 def test_the_entry_points_are_these():
-    assert handlers() == ["app.app", "app.deliver_notices", "app.run_payments", "app.sweep"]
+    assert handlers() == HANDLERS
 
 
 @pytest.mark.parametrize("stage", CONFIG["stages"])
-@pytest.mark.parametrize("handler", ["app.app", "app.deliver_notices", "app.run_payments", "app.sweep"])
+@pytest.mark.parametrize("handler", HANDLERS)
 def test_an_entry_point_is_found_where_lambda_looks(handler, stage):
     module, name = handler.rsplit(".", 1)
     assert run(f"import importlib; print(callable(importlib.import_module({module!r}).{name}))", stage) == "True\n"

@@ -16,10 +16,14 @@ def checkout(tmp_path):
     return tmp_path
 
 
+def environment():
+    """That of a terminal: the tests may have been started by make itself."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def make(folder, *arguments):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+        ["make", *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -60,6 +64,14 @@ def test_the_environment_is_made_again_when_a_requirement_changes(checkout):
         os.utime(checkout / name, (later - 60, later - 60))
 
 
+def test_all_tests_share_the_cores_and_those_that_are_picked_start_at_once(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".installed").touch()
+    assert "--numprocesses auto" in make(checkout, "-n", "test").stdout
+    picked = make(checkout, "-n", "test", "ARGS=-k name").stdout
+    assert picked.endswith("-m pytest -k name\n")
+
+
 def test_what_runs_long_takes_the_place_of_its_shell():
     for module in ("infra.local", "tests.bench", "infra.deploy"):
         assert f"exec $(BIN)/python -m {module}" in (ROOT / "Makefile").read_text()
@@ -73,7 +85,12 @@ def test_stopping_make_run_leaves_no_process(checkout, stop):
     program.chmod(0o755)
     (checkout / ".venv" / ".installed").touch()
     process = subprocess.Popen(
-        ["make", "run"], cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        ["make", "run"],
+        cwd=checkout,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     pid = int(process.stdout.readline())
     if stop == "Ctrl-C":

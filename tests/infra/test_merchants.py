@@ -27,6 +27,7 @@ def stage(tmp_path, monkeypatch):
             "KMS_KEY_ID": key,
             "PAYMENTS_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/smart-routing-dev-payments",
             "NOTICES_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/smart-routing-dev-notices",
+            "SLOW_NOTICES_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/smart-routing-dev-slow-notices",
         }
         for name in (*variables, "AWS_DEFAULT_REGION"):
             monkeypatch.setenv(name, "")  # so that what the command sets is undone

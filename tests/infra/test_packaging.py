@@ -14,7 +14,7 @@ from tests.support.aws_calls import Call
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
-HANDLERS = ["api_handler", "sweep", "run_payments", "deliver_notices"]
+HANDLERS = ["api_handler", "sweep", "run_payments", "deliver_notices", "deliver_slow_notices"]
 
 
 # --- what was packaged ---
@@ -111,13 +111,17 @@ def test_the_sweep_runs(package):
     [
         ("run_payments", "payments", [task("payment", "m", "imp_1"), task("schedule", "m", "order-1")]),
         ("deliver_notices", "notices", [task("notice", "m", "n-1")]),
+        ("deliver_slow_notices", "slow-notices", [task("slow_notice", "m", "n-1")]),
     ],
 )
 def test_a_queue_function_takes_tasks_whose_subject_is_gone(package, name, queue, bodies):
     assert package.call(name, sqs_event(queue, *bodies)) == [{"batchItemFailures": []}]
 
 
-@pytest.mark.parametrize(("name", "queue"), [("run_payments", "payments"), ("deliver_notices", "notices")])
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("run_payments", "payments"), ("deliver_notices", "notices"), ("deliver_slow_notices", "slow-notices")],
+)
 def test_a_queue_function_gives_back_what_it_cannot_read(package, name, queue):
     [answer] = package.call(name, sqs_event(queue, "not json"))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}

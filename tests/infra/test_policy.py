@@ -47,12 +47,13 @@ def needs(stage):
     yield Call("dynamodb:Query", f"{here}/index/due")
     yield Call("dynamodb:Query", f"{here}/index/list")
     yield Call("dynamodb:Query", f"{here}/index/owner")
-    for queue in ("payments", "notices"):
+    yield Call("dynamodb:Query", f"{here}/index/alarm")
+    for queue in ("payments", "notices", "slow-notices"):
         for operation in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
             yield Call(f"sqs:{operation}", f"smart-routing-{stage}-{queue}")
     yield Call("kms:GenerateDataKey", KEY)
     yield Call("kms:Decrypt", KEY)
-    for function in ("", "-sweep", "-run_payments", "-deliver_notices"):
+    for function in ("", "-sweep", "-run_payments", "-deliver_notices", "-deliver_slow_notices"):
         for operation in ("CreateLogStream", "PutLogEvents"):
             yield Call(
                 f"logs:{operation}", f"log-group:/aws/lambda/smart-routing-{stage}{function}:log-stream:2026/01/01/[1]a"

@@ -25,8 +25,8 @@ def test_makes_the_stack_and_tells_chalice(project):
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
     variables = json.loads(files(project)["config.json"])["stages"]["dev"]["environment_variables"]
     assert variables["TABLE_NAME"] == made["TableName"]
-    assert {variables["PAYMENTS_QUEUE_URL"], variables["NOTICES_QUEUE_URL"]} < set(queues)
-    assert len(queues) == 4
+    assert {variables[name] for name in provision.QUEUE_FUNCTIONS.values()} < set(queues)
+    assert len(queues) == 6
     [key] = boto3.client("kms").list_keys()["Keys"]
     assert variables["KMS_KEY_ID"] == key["KeyArn"]
     policy = files(project)["policy-dev.json"]
@@ -48,7 +48,7 @@ def test_keeps_everything_else_in_the_files(project):
     provision.main(["--stage", "dev"], project=project)
 
     after = json.loads(files(project)["config.json"])
-    for name in ("TABLE_NAME", "KMS_KEY_ID", "PAYMENTS_QUEUE_URL", "NOTICES_QUEUE_URL"):
+    for name in ("TABLE_NAME", "KMS_KEY_ID", *provision.QUEUE_FUNCTIONS.values()):
         del config["stages"]["dev"]["environment_variables"][name]
         del after["stages"]["dev"]["environment_variables"][name]
     assert after == config
@@ -124,7 +124,8 @@ def deploy_the_queue_functions(stage):
     role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     client = boto3.client("lambda")
     made = []
-    for function, queue in (("run_payments", "payments"), ("deliver_notices", "notices")):
+    for function, url_name in provision.QUEUE_FUNCTIONS.items():
+        queue = url_name.removesuffix("_QUEUE_URL").lower().replace("_", "-")
         name = f"smart-routing-{stage}-{function}"
         client.create_function(
             FunctionName=name, Runtime="python3.11", Role=role, Handler="app.x", Code={"ZipFile": b"x"}

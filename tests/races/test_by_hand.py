@@ -10,7 +10,7 @@ from tests.races.arena import TRIES
 from tests.races.books import make_due, payment, settle_now, transactions
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 
 def say(me, imp_uid, outcome):

@@ -11,7 +11,7 @@ from tests.races.arena import TRIES
 from tests.races.books import check_balance, make_due, payment, settle_now, transactions
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 PART, ALL = 3000, 10000
 

@@ -22,7 +22,7 @@ from tests.races.books import (
 from tests.support.api import CARD as CARD_FIELDS
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 UIDS = [f"order-{n}" for n in range(TRIES)]
 WANTED = {"amount": 8900, "name": "월간 이용권"}

@@ -16,7 +16,7 @@ from tests.races.arena import TRIES
 from tests.races.books import check_one_charge_each
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 SWEEPS = max(2, TRIES // 4)
 ORDERS = 3

@@ -9,7 +9,7 @@ from chalicelib.domain.accounts import Audit
 from chalicelib.usecases import charges
 from tests.races.arena import TRIES
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 
 def save(me, group_id, channels, try_, begin_at=None):

@@ -11,7 +11,7 @@ from chalicelib.usecases import health, timer
 from tests.races.arena import TRIES
 from tests.support.api import CARD
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 MANY = 1_000_000
 

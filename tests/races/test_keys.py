@@ -12,7 +12,7 @@ from tests.races.books import live_captures, order, payments
 from tests.support.api import CARD as CARD_FIELDS
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 CUSTOMERS = [f"c-{n}" for n in range(TRIES)]
 

@@ -14,7 +14,7 @@ from tests.races.arena import TRIES
 from tests.races.books import check_one_charge_each, live_captures, order
 from tests.support.world import CARD, request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 UIDS = [f"s-{n}" for n in range(TRIES)]
 CALLS_OF_MANY = max(2, TRIES // 6)

@@ -16,7 +16,7 @@ from tests.races.arena import TRIES
 from tests.races.books import make_due, order, settle_now, transactions
 from tests.support.world import request
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("dynamodb_local")]
+pytestmark = pytest.mark.real
 
 APART = timedelta(minutes=30)
 """Between the ends of two accounts, so that one can expire while the next still waits."""
