@@ -49,6 +49,17 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: item.path not in long)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """How much was tried (tests/chaos). Here, since the process that sums up loads no other conftest."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    told = [pair for report in reports for pair in report.user_properties]
+    if counts := [value for name, value in told if name == "chaos"]:
+        flows, calls, runs = (sum(column) for column in zip(*counts, strict=True))
+        terminalreporter.write_line(f"chaos: {runs:,} runs, one for each fault at {calls:,} I/O calls of {flows} flows")
+    for text in (value for name, value in told if name == "summary"):
+        terminalreporter.write_line(text)
+
+
 # --- fixtures ---
 
 

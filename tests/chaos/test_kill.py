@@ -40,7 +40,7 @@ def table(tmp_path):
         yield url
 
 
-def test_its_books_match_the_gateways_however_often_it_was_killed(tmp_path, table, capsys):
+def test_its_books_match_the_gateways_however_often_it_was_killed(tmp_path, table, record_property):
     rng = random.Random(SEED)
     with simulators(tmp_path / "gateways") as gateways, Hook() as hook:
         victim = Victim(tmp_path, table, gateways)
@@ -56,8 +56,7 @@ def test_its_books_match_the_gateways_however_often_it_was_killed(tmp_path, tabl
                 merchant.pause(3)
             seconds = wait_until_all_is_done(table, gateways)
             books = kill_books.read(client(table), gateways)
-            with capsys.disabled():
-                report(merchant.ledger, books, hook, seconds)
+            record_property("summary", report(merchant.ledger, books, hook, seconds))
             wrong = kill_books.differences(books, merchant.ledger, hook)
             assert not wrong, "\n".join([f"seed {SEED}:", *wrong])
             victim.stop()
@@ -108,12 +107,11 @@ def report(ledger, books, hook, seconds):
     asked, lost = ledger.requests - ledger.unheard, f"{ledger.lost} cut off"
     schedules = sum(order.schedule is not None for order in books.orders.values())
     cancels = sum(len(payment.cancels) for payment in books.payments.values())
-    print(f"""
-kill -9: seed {SEED}, {KILLS} kills, {asked:,} requests ({lost}), all at its end {seconds:.0f} s later
+    return f"""kill -9: seed {SEED}, {KILLS} kills, {asked:,} requests ({lost}), all at its end {seconds:.0f} s later
   {len(books.payments):,} payments, {schedules} of them reserved; {cancels} cancels; {
         len(ledger.accounts)
     } virtual accounts
   {len(books.gateways):,} transactions at the gateways, {len(hook.messages):,} webhooks; told {
         {status: len(told) for status, told in ledger.told.items()}
     }
-  refused: {dict(ledger.refusals.most_common(8))}""")
+  refused: {dict(ledger.refusals.most_common(8))}"""
