@@ -61,9 +61,8 @@ class DeliveryResult:
 
 
 def superseded(notice: Notice, payment: Payment) -> bool:
-    """True if what the notice says is over, and a later notice to the same receivers says so.
-
-    A cancel's notice is never: it is about the cancel and not about the payment's status.
+    """True if what the notice says is over, and its receivers hear so: by a later notice, or, who has an account revoked,
+    by the answer. A cancel's notice is never: it is about the cancel and not about the payment's status.
     """
     if notice.cancellation_id:
         return False

@@ -158,7 +158,9 @@ def _of_webhooks(books: Books, ledger: Ledger, hook: Hook) -> Iterator[str]:
     superseded = {(n.imp_uid, n.status, n.cancellation_id) for n in books.notices if n.state is NoticeState.SUPERSEDED}
     for imp_uid, *_ in superseded:
         last = max((n for n in books.notices if n.imp_uid == imp_uid), key=lambda notice: notice.created_at)
-        if last.state is not NoticeState.DELIVERED:
+        # Who has an account revoked hears of it in the answer: its `ready`, if that was late, is simply not sent.
+        answered = last.status == "ready" and books.payments[imp_uid].state is State.REVOKED
+        if last.state is not NoticeState.DELIVERED and not answered:
             yield f"{imp_uid}: its last webhook is {last.state}"
     for payment in books.payments.values():
         for status, cancellation_id in _to_be_told(books, payment, ledger):
