@@ -11,6 +11,7 @@ from chalicelib.api import (
     auth,
     codes,
     lists,
+    notices,
     payments,
     prepare,
     receipts,
@@ -33,6 +34,7 @@ app.register_blueprint(schedules.bp)
 app.register_blueprint(prepare.bp)
 app.register_blueprint(receipts.bp)
 app.register_blueprint(virtual_accounts.bp)
+app.register_blueprint(notices.bp)
 app.register_blueprint(codes.bp)
 app.register_blueprint(unsupported.bp)
 app.register_blueprint(admin.bp)

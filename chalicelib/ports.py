@@ -12,6 +12,8 @@ from chalicelib.domain.charging import (
     CancelRequest,
     CancelResult,
     Card,
+    ChargeNotice,
+    ChargeQuery,
     ChargeResult,
     DeleteResult,
     DepositNotice,
@@ -60,6 +62,7 @@ class Gateway(Protocol):
     """
 
     spec: GatewaySpec
+    """As this channel's contract has it: perhaps more than the gateway's own (`GatewaySpec.under`)."""
 
     def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult: ...
 
@@ -67,8 +70,11 @@ class Gateway(Protocol):
         self, order_id: str, request: PaymentRequest, secret: Mapping[str, str], timeout: float
     ) -> ChargeResult: ...
 
-    def find_charge(self, order_id: str, requested_at: datetime, currency: str, timeout: float) -> FindResult:
-        """What the gateway has under our order id; its cancels and balance included. requested_at: when it was sent."""
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
+        """What the gateway has of that charge; its cancels and balance included.
+
+        By our order id (Operation.FIND), or by the gateway's number where the query has it (READ).
+        """
         ...
 
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
@@ -99,6 +105,10 @@ class Gateway(Protocol):
 
     def revoke_virtual_account(self, revoke_id: str, gateway_ref: str, timeout: float) -> RevokeResult:
         """Close an account that nothing was paid into. If something was, it is Declined or Unknown: never a refund."""
+        ...
+
+    def read_charge_notice(self, fields: Mapping[str, Any]) -> ChargeNotice:
+        """Which charge a notice of the gateway is about. Checks its signature; asks nobody. Raises InvalidRequest."""
         ...
 
     def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice:

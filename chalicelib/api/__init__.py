@@ -15,6 +15,7 @@ _AT_FIRST_USE = (
     "chalicelib.usecases.by_hand",
     "chalicelib.usecases.cancels",
     "chalicelib.usecases.cash_receipts",
+    "chalicelib.usecases.charge_notices",
     "chalicelib.usecases.channels",
     "chalicelib.usecases.charges",
     "chalicelib.usecases.checking",

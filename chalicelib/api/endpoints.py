@@ -95,7 +95,15 @@ class Answer:
     status: int = 200
 
 
-View = Callable[[Call], Answer]
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A success for gateways, which read a word and no envelope."""
+
+    text: str
+
+
+View = Callable[[Call], Answer] | Callable[[Call], Plain]
+AdminView = Callable[[Call], Answer]
 Render = Callable[[Exception], Response]
 
 
@@ -112,6 +120,8 @@ def v1(bp: Blueprint, method: str, *paths: str, token: bool = True) -> Callable[
                 merchant_id = tokens.check(deps, _access_token(request)) if token else ""
                 _refuse_tier(request)
                 result = view(_call(request, deps, started, merchant_id, parameters))
+                if isinstance(result, Plain):
+                    return Response(result.text, {"Content-Type": "text/plain; charset=utf-8"}, 200)
                 body = {"code": 0, "message": result.message, "response": result.response, **result.extra}
                 return _sendable(method, body, result.status)
 
@@ -124,10 +134,10 @@ def v1(bp: Blueprint, method: str, *paths: str, token: bool = True) -> Callable[
     return decorate
 
 
-def admin(bp: Blueprint, method: str, path: str) -> Callable[[View], Callable[..., Response]]:
+def admin(bp: Blueprint, method: str, path: str) -> Callable[[AdminView], Callable[..., Response]]:
     """An endpoint of the admin API: bearer token, plain JSON, HTTP status codes."""
 
-    def decorate(view: View) -> Callable[..., Response]:
+    def decorate(view: AdminView) -> Callable[..., Response]:
         @bp.route(path, methods=[method], content_types=ANY_TYPE)
         @functools.wraps(view)
         def endpoint(**parameters: str) -> Response:

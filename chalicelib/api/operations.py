@@ -548,6 +548,18 @@ OPERATIONS: tuple[Operation, ...] = (
         ],
         security="open",
     ),
+    Operation(
+        "GET", "/notices/{user_code}/{channel_key}", PAYMENTS,
+        "PG의 결제 통보를 받습니다. / Where gateways tell of charges.", str,
+        about="심사 후에 승인하는 PG(페이먼트월)에 등록하는 주소입니다. 서명을 확인하고, PG에 조회해 처리합니다. "
+        "/ For gateways that decide after a review (Paymentwall). The signature is checked, and the gateway is asked.",
+        refusals=[
+            Refusal(400, -1, "{field}: 필수 값입니다. (required)"),
+            Refusal(404, 1, "해당하는 결제가 없습니다. (no such payment)"),
+            Refusal(503, -1, "지금은 확인할 수 없습니다. 잠시 후 다시 보내 주세요. (cannot be verified now, send it again)"),
+        ],
+        security="open", envelope=False, media_type="text/plain",
+    ),
     # --- cash receipts ---
     Operation(
         "POST", "/receipts/{imp_uid}", RECEIPTS,

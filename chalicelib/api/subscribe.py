@@ -3,6 +3,7 @@
 from __future__ import annotations  # so that naming a type does not load its module
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from chalicelib.domain.errors import Refused
 from chalicelib.usecases import billing_keys, charges, checking, schedules
 
 if TYPE_CHECKING:
-    from chalicelib.domain.charging import Card, PaymentRequest
+    from chalicelib.domain.charging import Card, KeyIssued, PaymentRequest
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +31,21 @@ def onetime(call: Call) -> Answer:
     body = schemas.parse(schemas.Onetime, call.body)
     request = _request(call, body)
     card = body.card(CARD_REFUSED, call.deps.clock.now())
-    payment = charges.charge_card(call.deps, call.merchant_id, request, card, body.target(), call.budget())
+    request = replace(request, keep_card=body.customer_uid is not None)
+    keys: dict[str, KeyIssued] = {}
+    payment = charges.charge_card(call.deps, call.merchant_id, request, card, body.target(), call.budget(), keys=keys)
     message = views.payment_message(payment)
     if body.customer_uid is not None and payment.v1_status == "paid":
-        message = _store_key(call, body, card)
+        message = _store_key(call, body, card, keys)
     return Answer(views.payment_view(payment), message)
 
 
-def _store_key(call: Call, body: schemas.Onetime, card: Card) -> str | None:
+def _store_key(call: Call, body: schemas.Onetime, card: Card, keys: dict[str, KeyIssued]) -> str | None:
     """V1: `onetime` with a customer_uid also stores a key. The charge stands, and is told, whatever becomes of it."""
     wanted = billing_keys.Issue(
-        str(body.customer_uid), card, body.target(), customer=body.buyer(), budget=call.budget()
+        str(body.customer_uid), card, body.target(), customer=body.buyer(), budget=call.budget(), given=keys
     )
-    if call.budget() < MIN_ISSUE_TIME:
+    if call.budget() < MIN_ISSUE_TIME and not keys:
         return PAID_WITHOUT_KEY
     try:
         billing_keys.issue(call.deps, call.merchant_id, wanted)

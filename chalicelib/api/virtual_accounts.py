@@ -1,4 +1,4 @@
-"""/vbanks: virtual accounts; /notices: where gateways tell that one was paid into."""
+"""/vbanks: virtual accounts."""
 
 from __future__ import annotations  # so that naming a type does not load its module
 
@@ -31,9 +31,3 @@ def change(call: Call) -> Answer:
 def revoke(call: Call) -> Answer:
     payment = virtual_accounts.revoke(call.deps, call.merchant_id, call.path["imp_uid"], call.budget())
     return Answer(views.payment_view(payment))
-
-
-@v1(bp, "POST", "/notices/{user_code}/{channel_key}", token=False)
-def deposit_notice(call: Call) -> Answer:
-    virtual_accounts.deposit_notice(call.deps, call.path["user_code"], call.path["channel_key"], call.body)
-    return Answer(None)

@@ -2,16 +2,17 @@
 
 An answer is one of a closed set: `Approved`, `Declined`, `NotSent`, `Unknown`, and for queries `NotFound`. Only an
 explicit yes is Approved and only an explicit no is Declined; everything else that may have reached the gateway is
-Unknown, because money may have moved. A virtual account knows two answers more: `AwaitingDeposit` and `Revoked`.
+Unknown, because money may have moved. A gateway that takes its time to decide answers `Pending`. A virtual account
+knows two answers more: `AwaitingDeposit` and `Revoked`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.domain.declines import DeclineReason
-from chalicelib.domain.money import Money
+from chalicelib.domain.money import EXPONENTS, Money
 
 
 class Operation(StrEnum):
@@ -24,6 +25,10 @@ class Operation(StrEnum):
     PARTIAL_CANCEL = "partial_cancel"
     FIND = "find"
     """Query by our order id."""
+    READ = "read"
+    """Query by the gateway's own number: of no use after a lost reply, which would have told it."""
+    KEY_BY_CHARGE = "key_by_charge"
+    """A billing key comes with a first charge by card data, and in no other way."""
     CASH_RECEIPT = "cash_receipt"
     """Issue and cancel cash receipts (현금영수증) by API."""
     FIND_CASH_RECEIPT = "find_cash_receipt"
@@ -125,6 +130,21 @@ class PaymentRequest:
     custom_data: str | None = None
     notice_urls: tuple[str, ...] = ()
     bypass: str | None = None
+    keep_card: bool = False
+    """The merchant wants a billing key, too. For gateways that give one with a charge only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeQuery:
+    """A question about one charge: by our order id, or by the gateway's number if it has told one.
+
+    amount: what was asked for. requested_at: when it was sent.
+    """
+
+    order_id: str
+    amount: Money
+    requested_at: datetime
+    gateway_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +200,8 @@ class CancelRequest:
 
     cancel_id: ours, letters and digits, unique per cancel: the gateway's guard against running it twice.
     balance: what is left before this cancel; full cancel if amount equals the charge's whole amount.
+    charged_at: when the charge was sent. sequence: which of the charge's cancels this is, from 1; refused ones are not
+    counted.
     """
 
     cancel_id: str
@@ -189,6 +211,8 @@ class CancelRequest:
     balance: Money
     charged: Money
     reason: str
+    charged_at: datetime
+    sequence: int = 1
     tax_free: int = 0
     vat: int | None = None
     refund_to: RefundAccount | None = None
@@ -209,7 +233,8 @@ class GatewayCancel:
 class Approved:
     """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first.
 
-    account: the virtual account that it was paid into. notice_secret: see AwaitingDeposit.
+    account: the virtual account that it was paid into. notice_secret: see AwaitingDeposit. key: the billing key that
+    came with it, where one was wanted (KEY_BY_CHARGE).
     """
 
     gateway_ref: str
@@ -222,6 +247,17 @@ class Approved:
     cancels: tuple[GatewayCancel, ...] = ()
     account: VirtualAccount | None = None
     notice_secret: str | None = field(default=None, repr=False)
+    key: "KeyIssued | None" = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The gateway has the charge and has not decided: a risk review, a bank to answer. Neither paid nor failed, perhaps
+    for days; never a reason to charge elsewhere. detail: what it waits for, in the gateway's words.
+    """
+
+    gateway_ref: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +301,9 @@ class NotSent:
 class Unknown:
     """The request may have reached the gateway and no clear answer was read. Settle it before charging again.
 
-    unwell: the gateway gave no answer, or an unreadable one, or HTTP 5xx, which speaks against it. False: it answered
-    in its own words, and we cannot be sure what they mean, or whether they are about our question.
+    unwell: the gateway gave no answer, or an unreadable one, or HTTP 5xx, or refused our credentials, which speaks
+    against the channel. False: it answered in its own words, and we cannot be sure what they mean, or whether they are
+    about our question.
     """
 
     detail: str
@@ -309,10 +346,22 @@ class DepositNotice:
     secret: str = field(repr=False)
 
 
-ChargeResult = Approved | Declined | NotSent | Unknown
+@dataclass(frozen=True, slots=True)
+class ChargeNotice:
+    """A gateway's word, its signature checked, that something happened to a charge. gateway_ref: to ask it by.
+
+    taken_back: that what was paid is so no longer (a refund, a chargeback).
+    """
+
+    order_id: str
+    gateway_ref: str
+    taken_back: bool = False
+
+
+ChargeResult = Approved | Pending | Declined | NotSent | Unknown
 IssueVirtualAccountResult = AwaitingDeposit | Declined | NotSent | Unknown
 RevokeResult = Revoked | Declined | NotSent | Unknown
-FindResult = Approved | AwaitingDeposit | Revoked | Declined | NotFound | NotSent | Unknown
+FindResult = Approved | Pending | AwaitingDeposit | Revoked | Declined | NotFound | NotSent | Unknown
 CancelResult = Cancelled | Declined | NotSent | Unknown
 IssueResult = KeyIssued | Declined | NotSent | Unknown
 DeleteResult = KeyDeleted | Declined | NotSent | Unknown
@@ -331,6 +380,41 @@ class CredentialField:
     """How a live value begins. In a test channel it would move real money under the name of a test."""
     test_prefixes: tuple[str, ...] = ()
     """How a test value begins. In a live channel nothing would be paid, and goods would be sent."""
+    adds: frozenset[Operation] = frozenset()
+    """What the channel can do besides if the value is `Y`: something that not every contract has."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """What a field has to look like, where it is given.
+
+    path: of PaymentRequest ("buyer.name"). pattern: of the whole value. text: for people, Korean first.
+    """
+
+    path: str
+    pattern: str
+    text: str
+
+
+class OrderIdScope(StrEnum):
+    """For how long a gateway refuses an order id that it has had before."""
+
+    FOREVER = "forever"
+    DAY = "day"
+    """Until midnight in Seoul."""
+    NONE = "none"
+    """Not at all, or nobody says so: the same order sent twice may be charged twice."""
+
+
+class TestAccess(StrEnum):
+    """How one gets at the gateway's test environment."""
+
+    __test__ = False  # no test of pytest's
+
+    PUBLIC = "public"
+    """Keys are published, or anybody can sign up."""
+    CONTRACT = "contract"
+    """After a contract, or on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +430,15 @@ class VirtualAccountRules:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """What a gateway can do, as data. Routing and settlement read this and know no gateway by name.
+    """What a gateway can do, as data. Routing, failover and settlement read this and know no gateway by name.
 
     required: per operation, names of PaymentRequest/Buyer fields ("buyer.email") the gateway insists on.
     settling_delay: only after so long does "not found" mean "not charged".
     net_cancel_window: how long an unanswered charge can be undone by order id; None = not at all.
-    min_amount: minor units of KRW, for card charges.
+    find_window: for how long it knows our order id (FIND); None = always.
+    order_id_scope: for how long it refuses an order id that was used.
+    idempotent_for: how long the same request under the same key is answered and not run again; None = no such key.
+    min_amount: minor units of KRW, for card charges. max_cancels: of one charge.
     """
 
     provider: str
@@ -360,13 +447,23 @@ class GatewaySpec:
     currencies: frozenset[str]
     credentials: tuple[CredentialField, ...]
     settling_delay: timedelta
+    order_id_scope: OrderIdScope
+    test_access: TestAccess
     net_cancel_window: timedelta | None = None
-    idempotency_key: bool = False
+    find_window: timedelta | None = None
+    idempotent_for: timedelta | None = None
     required: Mapping[Operation, tuple[str, ...]] = field(default_factory=dict)
+    field_rules: tuple[FieldRule, ...] = ()
     card_fields: frozenset[str] = frozenset()
     """Card fields beyond number and expiry that the gateway cannot do without: birth, password_2digits, cvc."""
-    merchant_uid_pattern: str | None = None
     min_amount: int = 0
+    whole_units: frozenset[str] = frozenset()
+    """Currencies with minor units of which it takes whole units only."""
+    max_cancels: int | None = None
+    recalled: frozenset[Operation] = frozenset()
+    """Operations whose wire is partly recalled or inferred; of the others there is a specification."""
+    beyond_v1: frozenset[Operation] = frozenset()
+    """Operations that PortOne does not offer at this gateway: extensions of ours."""
     receipt_identifiers: Mapping[ReceiptType, frozenset[IdentifierType]] = field(default_factory=dict)
     """What may name the holder, per type of cash receipt."""
     receipt_takes_vat: bool = False
@@ -378,26 +475,45 @@ class GatewaySpec:
         """True if a card can be charged, or a key issued, without the gateway's window."""
         return bool(self.operations & {Operation.CHARGE_CARD, Operation.ISSUE_BILLING_KEY})
 
+    @property
+    def settles_alone(self) -> bool:
+        """True if a lost reply can be cleared up without a person: by asking, or by undoing."""
+        return Operation.FIND in self.operations or self.net_cancel_window is not None
+
+    def under(self, credentials: Mapping[str, str]) -> "GatewaySpec":
+        """As a channel's contract widens it (`CredentialField.adds`)."""
+        added = [field.adds for field in self.credentials if field.adds and credentials.get(field.name) == "Y"]
+        return replace(self, operations=self.operations.union(*added)) if added else self
+
     def objections(self, operation: Operation, request: PaymentRequest) -> tuple[str, ...]:
         """Why this gateway cannot take the request; empty if it can. Each text begins with the field's name."""
-        import re  # noqa: PLC0415 - needed only for the few gateways that restrict order ids
-
         found = []
         if operation not in self.operations:
             found.append(f"{operation}: {self.label}에서 지원하지 않는 기능입니다. (not supported)")
-        if request.amount.currency not in self.currencies:
-            found.append(f"currency: {self.label}은(는) {request.amount.currency} 결제를 지원하지 않습니다. (currency)")
-        if request.amount.currency == "KRW" and request.amount.amount < self.min_amount:
-            found.append(f"amount: {self.label}의 최소 결제금액은 {self.min_amount}원입니다. (below the minimum)")
-        if self.merchant_uid_pattern and not re.fullmatch(self.merchant_uid_pattern, request.merchant_uid):
-            found.append(f"merchant_uid: {self.label}에서 사용할 수 없는 문자가 있습니다. (characters not accepted)")
-        for path in self.required.get(operation, ()):
-            value: object = request
-            for part in path.split("."):
-                value = getattr(value, part)
-            if value in (None, ""):
-                found.append(f"{path.replace('.', '_')}: {self.label}의 필수 값입니다. (required)")
+        found += self._amount_objections(request.amount)
+        found += [
+            f"{_wire_name(rule.path)}: {self.label}: {rule.text}"
+            for rule in self.field_rules
+            if (value := _value(request, rule.path)) and not _matches(rule.pattern, value)
+        ]
+        found += [
+            f"{_wire_name(path)}: {self.label}의 필수 값입니다. (required)"
+            for path in self.required.get(operation, ())
+            if _value(request, path) in (None, "")
+        ]
         return tuple(found)
+
+    def _amount_objections(self, amount: Money) -> list[str]:
+        found = []
+        if amount.currency not in self.currencies:
+            found.append(f"currency: {self.label}은(는) {amount.currency} 결제를 지원하지 않습니다. (currency)")
+        if amount.currency == "KRW" and amount.amount < self.min_amount:
+            found.append(f"amount: {self.label}의 최소 결제금액은 {self.min_amount}원입니다. (below the minimum)")
+        if amount.currency in self.whole_units and amount.amount % 10 ** EXPONENTS[amount.currency]:
+            found.append(
+                f"amount: {self.label}은(는) {amount.currency}의 소수 금액을 받지 않습니다. (whole units only)"
+            )
+        return found
 
     def card_objections(self, card: Card) -> tuple[str, ...]:
         """Card fields this gateway needs and the request does not have."""
@@ -425,3 +541,21 @@ class GatewaySpec:
         if account.fixed_key and not rules.fixed:
             found.append(f"vbank_key: {self.label}에서 고정식 가상계좌를 발급할 수 없습니다. (no fixed accounts)")
         return tuple(found)
+
+
+def _value(request: PaymentRequest, path: str) -> str | None:
+    value: object = request
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value if value is None else str(value)
+
+
+def _wire_name(path: str) -> str:
+    """V1's name of a field: buyer.email is buyer_email there."""
+    return path.replace(".", "_")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    import re  # noqa: PLC0415 - needed only for the few gateways that have rules
+
+    return re.fullmatch(pattern, value) is not None

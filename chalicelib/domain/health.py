@@ -2,7 +2,8 @@
 
 Failures in a row are counted. After `DOWN_AFTER` a channel is down: routing leaves it out while others are left, and
 the timer asks its gateway, with growing pauses, until it answers. Then it is on probation: one more failure puts it
-down again, one success makes it well. Only silence and nonsense count against a channel; whoever declines is well.
+down again, one success makes it well. Silence and nonsense count against a channel, and that its gateway refuses its
+credentials or contract; whoever declines a card is well.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ def sign_of(channel_key: str, sent_at: datetime, result: object) -> Sign | None:
             return Sign(channel_key, sent_at, result.detail[:MAX_ERROR])
         case NotSent() | Unknown() | Declined(reason=DeclineReason.GATEWAY_MAINTENANCE):
             return None
+        case Declined(reason=DeclineReason.CHANNEL_REJECTED):  # its credentials or contract are refused
+            return Sign(channel_key, sent_at, f"[{result.code}] {result.message}"[:MAX_ERROR])
         case AwaitingDeposit():  # that it opens accounts does not show that it charges cards
             return None
     return Sign(channel_key, sent_at)

@@ -61,8 +61,8 @@ class DeliveryResult:
 
 
 def superseded(notice: Notice, payment: Payment) -> bool:
-    """True if what the notice says is over, and its receivers hear so: by a later notice, or, who has an account revoked,
-    by the answer. A cancel's notice is never: it is about the cancel and not about the payment's status.
+    """True if what the notice says is over, and its receivers hear so: by a later notice, or by the answer if they had
+    the account revoked. A cancel's notice is never: it is about the cancel and not about the payment's status.
     """
     if notice.cancellation_id:
         return False

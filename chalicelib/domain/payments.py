@@ -22,6 +22,7 @@ from chalicelib.domain.charging import (
     Declined,
     GatewayCancel,
     PaymentRequest,
+    Pending,
     RefundAccount,
     Revoked,
     Unknown,
@@ -66,8 +67,8 @@ class CancelState(StrEnum):
 class Attempt:
     """One try at one gateway.
 
-    outcome: approved, issued, declined, not_sent, unknown; undone by us; given_back, since it was approved too late;
-    by_hand: a person said that it failed; None while under way.
+    outcome: approved, issued, declined, not_sent, unknown, pending (the gateway has not decided); undone by us;
+    given_back, since it was approved too late; by_hand: a person said that it failed; None while under way.
     """
 
     number: int
@@ -306,10 +307,15 @@ def fail_unsent(
     return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None, alarm=None)
 
 
-def suspend(payment: Payment, result: Unknown, now: datetime, due_at: datetime, took_ms: int | None = None) -> Payment:
-    """Nobody knows yet whether the money moved: settlement finds out, from `due_at` on."""
+def suspend(
+    payment: Payment, result: Unknown | Pending, now: datetime, due_at: datetime, took_ms: int | None = None
+) -> Payment:
+    """Nobody knows yet whether the money moves: settlement finds out, from `due_at` on."""
     _require(payment, State.CLAIMED, State.UNKNOWN)
-    closed = _closing(payment, "unknown", now, took_ms, code=result.code, message=result.detail)
+    if isinstance(result, Pending):
+        closed = _closing(payment, "pending", now, took_ms, message=result.detail)
+    else:
+        closed = _closing(payment, "unknown", now, took_ms, code=result.code, message=result.detail)
     return replace(closed, state=State.UNKNOWN, unknown_since=now, due_at=due_at, checks=0)
 
 

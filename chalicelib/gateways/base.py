@@ -5,9 +5,16 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from chalicelib.domain.charging import (
+    Card,
+    ChargeNotice,
+    ChargeQuery,
+    ChargeResult,
+    DeleteResult,
     DepositNotice,
     FindResult,
     GatewaySpec,
+    IssueRequest,
+    IssueResult,
     IssueVirtualAccountResult,
     PaymentRequest,
     RevokeResult,
@@ -28,8 +35,29 @@ class Base:
 
     spec: GatewaySpec
 
-    def find_charge(self, order_id: str, requested_at: datetime, currency: str, timeout: float) -> FindResult:  # noqa: ARG002
-        self._cannot("query by order id")
+    def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult:  # noqa: ARG002
+        self._cannot("charges of typed-in cards")
+
+    def charge_billing_key(
+        self,
+        order_id: str,  # noqa: ARG002
+        request: PaymentRequest,  # noqa: ARG002
+        secret: Mapping[str, str],  # noqa: ARG002
+        timeout: float,  # noqa: ARG002
+    ) -> ChargeResult:
+        self._cannot("charges of billing keys")
+
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:  # noqa: ARG002
+        self._cannot("query of a charge")
+
+    def read_charge_notice(self, fields: Mapping[str, Any]) -> ChargeNotice:  # noqa: ARG002
+        self._cannot("notices of charges")
+
+    def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult:  # noqa: ARG002
+        self._cannot("billing keys by card data")
+
+    def delete_billing_key(self, order_id: str, secret: Mapping[str, str], timeout: float) -> DeleteResult:  # noqa: ARG002
+        self._cannot("deletion of billing keys")
 
     def issue_cash_receipt(self, request: CashReceiptRequest, timeout: float) -> IssueReceiptResult:  # noqa: ARG002
         self._cannot("cash receipts by API")

@@ -7,13 +7,10 @@ cannot have carried a request: `NotSentError`. From the first byte on, everythin
 It uses urllib3's connections without its pool, on purpose. A pooled connection that the server has closed meanwhile
 turns a harmless reset into an unknown outcome; a pool retries, follows redirects, and prints paths at DEBUG, and
 the paths of some gateways contain billing keys.
-
-The module also holds the few readers that every adapter needs: instants, and texts fit to be sent or kept.
 """
 
 import http.client
 import logging
-import re
 import socket
 import ssl
 import threading
@@ -21,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
@@ -32,8 +28,6 @@ from urllib3.exceptions import HTTPError
 from chalicelib.domain.charging import NotSent, Unknown
 
 log = logging.getLogger(__name__)
-
-KST = timezone(timedelta(hours=9), "KST")
 
 CONNECT_TIMEOUT = 3.0
 FAIR_TIMEOUT = 5.0
@@ -239,30 +233,3 @@ def _name(exc: BaseException) -> str:
     """The kinds of error, outer and inner. Their texts may quote what was sent or received."""
     cause = exc.__cause__ or exc.__context__
     return f"{type(exc).__name__} ({type(cause).__name__})" if cause else type(exc).__name__
-
-
-def instant(text: str | None) -> datetime | None:
-    """An ISO 8601 time as gateways write it. Korean gateways that leave out the zone mean Seoul."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=KST)
-
-
-def plain_text(text: str | None) -> str:
-    """A merchant's words, fit to be sent: no control characters, no half characters (JSON can carry both)."""
-    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]+", " ", text or "").strip()
-
-
-_CARD_LIKE = re.compile(r"\d(?:[ -]?\d){12,18}")
-
-
-def quote_text(text: str, limit: int = 300) -> str:
-    """A gateway's words, fit to be kept and shown: cut, and without anything that looks like a card number."""
-    return _CARD_LIKE.sub("****", whole_characters(text))[:limit]
-
-
-def whole_characters(text: str) -> str:
-    """JSON can carry halves of characters, which no table takes."""
-    return text.encode(errors="replace").decode()

@@ -33,6 +33,7 @@ from chalicelib.domain.charging import (
     CancelResult,
     Card,
     CardSummary,
+    ChargeQuery,
     ChargeResult,
     CredentialField,
     Declined,
@@ -48,8 +49,10 @@ from chalicelib.domain.charging import (
     NotFound,
     NotSent,
     Operation,
+    OrderIdScope,
     PaymentRequest,
     ReceiptType,
+    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
@@ -63,7 +66,18 @@ from chalicelib.domain.receipts import (
     IssueReceiptResult,
 )
 from chalicelib.gateways.base import Base
-from chalicelib.gateways.http import KST, HttpClient, Reply, instant, plain_text, quote_text, whole_characters
+from chalicelib.gateways.http import HttpClient, Reply
+from chalicelib.gateways.wire import (
+    KST,
+    codes,
+    cut,
+    instant,
+    issuer_reason,
+    plain_text,
+    quote_text,
+    table,
+    whole_characters,
+)
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -80,7 +94,9 @@ SPEC = GatewaySpec(
     label="나이스페이먼츠(신모듈)",
     # A cash receipt is found by NICE's number only, which a lost reply does not tell. The public manual has virtual
     # accounts in its window and no call that issues one.
-    operations=frozenset(Operation) - {Operation.FIND_CASH_RECEIPT, Operation.ISSUE_VIRTUAL_ACCOUNT},
+    operations=frozenset(Operation)
+    - {Operation.FIND_CASH_RECEIPT, Operation.ISSUE_VIRTUAL_ACCOUNT, Operation.READ, Operation.KEY_BY_CHARGE},
+    recalled=frozenset({Operation.CHARGE_CARD}),
     # The window takes USD too, but the manual gives the amount of a billing charge as a whole number only.
     currencies=frozenset({"KRW"}),
     credentials=(
@@ -96,6 +112,8 @@ SPEC = GatewaySpec(
         CredentialField("secret_key", "시크릿 키 (Secret key)", pattern=r"[!-~]{32}"),
     ),
     settling_delay=timedelta(minutes=10),
+    order_id_scope=OrderIdScope.FOREVER,
+    test_access=TestAccess.PUBLIC,
     net_cancel_window=timedelta(hours=1),
     card_fields=frozenset({"birth", "password_2digits"}),
     min_amount=1000,  # code 3041: a card payment below 1,000 won is refused
@@ -146,12 +164,12 @@ class Adapter(Base):
     ) -> ChargeResult:
         return self._charge(order_id, request, secret, timeout)
 
-    def find_charge(self, order_id: str, requested_at: datetime, currency: str, timeout: float) -> FindResult:  # noqa: ARG002
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
         """NICE finds an order only under its date; near midnight in Seoul that may be either of two."""
         deadline = self._clock.monotonic() + timeout
         results: list[FindResult] = []
-        for day in _order_dates(requested_at, self._clock.now()):
-            result = self._find(order_id, day, deadline - self._clock.monotonic())
+        for day in _order_dates(query.requested_at, self._clock.now()):
+            result = self._find(query.order_id, day, deadline - self._clock.monotonic())
             if not isinstance(result, NotFound):
                 return result  # an id exists once; and a question without an answer settles nothing
             results.append(result)
@@ -406,7 +424,7 @@ def _receipt_order(request: CashReceiptRequest) -> dict[str, Any]:
 
 def _add_buyer(body: dict[str, Any], buyer: Buyer) -> None:
     """Optional here, so what does not fit is cut or left out rather than refused."""
-    if name := _cut(buyer.name, 30):
+    if name := cut(buyer.name, 30):
         body["buyerName"] = name
     if buyer.email and len(buyer.email) <= 60:
         body["buyerEmail"] = buyer.email
@@ -416,12 +434,7 @@ def _add_buyer(body: dict[str, Any], buyer: Buyer) -> None:
 
 def _goods_name(name: str | None) -> str:
     """40 bytes, without the characters that NICE refuses and the double quote, which breaks its records."""
-    return _cut(re.sub(r'[%&|$\-+=\[\]"\s]+', " ", name or ""), 40) or "상품"
-
-
-def _cut(text: str | None, limit: int) -> str:
-    """At most `limit` bytes of UTF-8, never half a character."""
-    return plain_text(text).encode()[:limit].decode(errors="ignore").strip()
+    return cut(re.sub(r'[%&|$\-+=\[\]"\s]+', " ", name or ""), 40) or "상품"
 
 
 def _card_text(card: Card) -> str:
@@ -568,7 +581,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     message = quote_text(result.message or code)
     reason = DECLINES.get(code)
     if reason:
-        return Declined(_issuer_reason(message) if code == ISSUER_CODE else reason, code, message + HINTS.get(code, ""))
+        return Declined(issuer_reason(message) if code == ISSUER_CODE else reason, code, message + HINTS.get(code, ""))
     if code not in UNKNOWN_CODES and code not in NOT_FOUND_CODES:
         log.warning("nice_v2: code %r is not mapped, outcome unknown", code)
     return Unknown(f"HTTP {reply.status}: {message}", code)
@@ -579,14 +592,16 @@ def _not_found(reply: Reply) -> NotFound | Unknown:
     refusal = _refusal(reply)
     if refusal.code in NOT_FOUND_CODES:
         return NotFound()
-    return Unknown("the query was refused", refusal.code) if isinstance(refusal, Declined) else refusal
+    if isinstance(refusal, Declined):
+        return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
+    return refusal
 
 
 def _failed(payment: _Payment) -> Declined:
     """The books say that the charge failed. Whether they also say why is not documented."""
     message = quote_text(payment.message or payment.status)
     reason = DECLINES.get(payment.code, R.ISSUER_DECLINED)
-    return Declined(_issuer_reason(message) if reason is R.ISSUER_DECLINED else reason, payment.code, message)
+    return Declined(issuer_reason(message) if reason is R.ISSUER_DECLINED else reason, payment.code, message)
 
 
 def _before_charge(result: Declined | NotSent | Unknown) -> Declined | NotSent | Unknown:
@@ -598,11 +613,6 @@ def _before_charge(result: Declined | NotSent | Unknown) -> Declined | NotSent |
     if isinstance(result, Unknown) and result.code is None:
         return NotSent(f"no key to charge: {result.detail}", unwell=result.unwell)
     return result
-
-
-def _issuer_reason(message: str) -> R:
-    """3095 stands for everything an issuer may object to; only its Korean text tells more (common/code)."""
-    return next((reason for word, reason in ISSUER_WORDS if word in message), R.ISSUER_DECLINED)
 
 
 def _card_summary(
@@ -630,15 +640,7 @@ FAILED_STATUSES = frozenset({"failed", "expired"})
 KEY_GONE_CODES = frozenset({"U115", "A126"})
 
 ISSUER_CODE = "3095"
-ISSUER_WORDS = (
-    ("분실", R.LOST_OR_STOLEN),
-    ("도난", R.LOST_OR_STOLEN),
-    ("잔액", R.INSUFFICIENT_FUNDS),
-    ("한도", R.LIMIT_EXCEEDED),
-    ("유효기간", R.EXPIRED_CARD),
-    ("비밀번호", R.CARD_CHECK_FAILED),
-    ("정지", R.CARD_BLOCKED),
-)
+"""Stands for everything an issuer may object to; only its Korean text tells more (common/code)."""
 
 HINTS = MappingProxyType(
     {
@@ -648,24 +650,7 @@ HINTS = MappingProxyType(
 )
 
 
-def _codes(listing: str) -> frozenset[str]:
-    """All codes of a list such as: U101-U104 U304."""
-    found = set()
-    for item in listing.split():
-        first, _, last = item.partition("-")
-        digits = re.search(r"\d+$", first)
-        assert digits
-        prefix, width = first[: digits.start()], len(digits[0])
-        end = int(last.removeprefix(prefix)) if last else int(digits[0])
-        found |= {f"{prefix}{number:0{width}}" for number in range(int(digits[0]), end + 1)}
-    return frozenset(found)
-
-
-def _table(*rows: tuple[R, str]) -> Mapping[str, R]:
-    return MappingProxyType({code: reason for reason, listing in rows for code in _codes(listing)})
-
-
-DECLINES = _table(
+DECLINES = table(
     # the card
     (R.INVALID_CARD_NUMBER, "3011 F112"),
     (R.EXPIRED_CARD, "3021"),
@@ -697,21 +682,21 @@ DECLINES = _table(
 )
 """Codes that surely mean no. A code in no table is unknown."""
 
-NOT_FOUND_CODES = _codes("A118 A251 U107 U111 U126")
+NOT_FOUND_CODES = codes("A118 A251 U107 U111 U126")
 """No such transaction: an answer to a query; anywhere else unknown."""
 
 UNKNOWN_CODES = (
     # technical; A110 passes on the error of someone behind NICE
-    _codes("A110 A226 A246 A299 A304 A306 A400-A403 U303 U501 U503 U506-U508 P026 P027 P035 P101 X001-X004")
-    | _codes("T001-T005 S999 9002 2000 2159 4008")
+    codes("A110 A226 A246 A299 A304 A306 A400-A403 U303 U501 U503 U506-U508 P026 P027 P035 P101 X001-X004")
+    | codes("T001-T005 S999 9002 2000 2159 4008")
     # the order is there already: the first one may have worked
-    | _codes("A127 P015 U112 U114 A225 2156 2201")
+    | codes("A127 P015 U112 U114 A225 2156 2201")
     # cash receipts: issued before, an error with the cancel, no answer of the network behind NICE
-    | _codes("7001 7003 7004 7010")
+    | codes("7001 7003 7004 7010")
     # cancelled before, by us or by another: the books tell
-    | _codes("2012 2013 2015 U122")
+    | codes("2012 2013 2015 U122")
     # success, but of something else than was asked for, or without what belongs to it
-    | _codes("0000 3001 4000 4100 4110 2001 2211 F100 F101 F200")
+    | codes("0000 3001 4000 4100 4110 2001 2211 F100 F101 F200")
 )
 
 # NICE's two digits -> clearing-house code. [recalled]: 11 Citi, 13 Suhyup, 21 Gwangju, 22 Jeonbuk, 23 Jeju.

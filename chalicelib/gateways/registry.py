@@ -16,6 +16,8 @@ from chalicelib.gateways.http import HttpClient
 from chalicelib.ports import Clock, Gateway
 
 ADAPTERS: Mapping[str, str] = MappingProxyType({
+    "html5_inicis": "chalicelib.gateways.html5_inicis",
+    "kcp": "chalicelib.gateways.kcp",
     "nice_v2": "chalicelib.gateways.nice_v2",
     "tosspayments": "chalicelib.gateways.tosspayments",
 })  # fmt: skip
@@ -61,6 +63,7 @@ class Registry:
             http=self._http,
             clock=self._clock,
         )
+        adapter.spec = module.SPEC.under(credentials)
         return cast("Gateway", adapter)
 
     def _base_url(self, channel: Channel, module: ModuleType) -> str:

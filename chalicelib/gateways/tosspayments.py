@@ -23,10 +23,10 @@ import secrets
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from chalicelib.domain.channels import Environment
@@ -38,6 +38,7 @@ from chalicelib.domain.charging import (
     CancelResult,
     Card,
     CardSummary,
+    ChargeQuery,
     ChargeResult,
     CredentialField,
     Declined,
@@ -55,11 +56,13 @@ from chalicelib.domain.charging import (
     NotFound,
     NotSent,
     Operation,
+    OrderIdScope,
     PaymentRequest,
     ReceiptType,
     RefundAccount,
     Revoked,
     RevokeResult,
+    TestAccess,
     Unknown,
     VirtualAccount,
     VirtualAccountRequest,
@@ -79,7 +82,8 @@ from chalicelib.domain.receipts import (
     IssueReceiptResult,
 )
 from chalicelib.gateways.base import Base
-from chalicelib.gateways.http import KST, HttpClient, Reply, instant, plain_text, quote_text, whole_characters
+from chalicelib.gateways.http import HttpClient, Reply
+from chalicelib.gateways.wire import KST, instant, plain_text, quote_text, read_json, whole_characters
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -104,7 +108,7 @@ BANK_CODES: Mapping[str, str] = MappingProxyType(
 SPEC = GatewaySpec(
     provider="tosspayments",
     label="토스페이먼츠",
-    operations=frozenset(Operation),
+    operations=frozenset(Operation) - {Operation.READ, Operation.KEY_BY_CHARGE},
     currencies=frozenset({"KRW"}),
     credentials=(
         # ASCII only: a byte order mark that came along with a copied key would break the authentication unseen.
@@ -121,7 +125,9 @@ SPEC = GatewaySpec(
     ),
     # An approval may take 60 s (reference, billing charge). Ten minutes leave room for queues on the way.
     settling_delay=timedelta(minutes=10),
-    idempotency_key=True,
+    order_id_scope=OrderIdScope.FOREVER,
+    test_access=TestAccess.PUBLIC,
+    idempotent_for=timedelta(days=15),
     required=MappingProxyType({Operation.ISSUE_VIRTUAL_ACCOUNT: ("buyer.name",)}),
     card_fields=frozenset({"birth"}),
     min_amount=100,
@@ -172,18 +178,12 @@ class Adapter(Base):
         path = f"/v1/billing/{quote(secret['billing_key'], safe='')}"
         return self._charge("charge_billing_key", path, order_id, body, timeout)
 
-    def find_charge(
-        self,
-        order_id: str,
-        requested_at: datetime,  # noqa: ARG002 - Toss finds an order id without its date
-        currency: str,  # noqa: ARG002
-        timeout: float,
-    ) -> FindResult:
-        path = f"/v1/payments/orders/{quote(order_id, safe='')}"
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
+        path = f"/v1/payments/orders/{quote(query.order_id, safe='')}"
         reply = self._send("GET", path, "find", timeout)
         if not isinstance(reply, Reply):
             return reply
-        return self._found(reply, order_id)
+        return self._found(reply, query.order_id)
 
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         if not request.gateway_ref:
@@ -253,7 +253,7 @@ class Adapter(Base):
             return reply
         if reply.status != 200:
             return _refusal(reply)
-        payment = _parse(_Payment, reply)
+        payment = read_json(_Payment, reply)
         if payment is None or payment.payment_key != gateway_ref or not payment.is_revoked:
             return Unknown("the reply does not show this account as revoked")
         return self._revoked(payment)
@@ -282,7 +282,7 @@ class Adapter(Base):
             return reply
         if reply.status != 200:
             return _refusal(reply)
-        receipt = _parse(_CashReceipt, reply)
+        receipt = read_json(_CashReceipt, reply)
         if receipt is None or receipt.order_id != request.order_id or receipt.transaction_type != "CONFIRM":
             return Unknown("the reply is not about this receipt")
         return _failed(receipt) if receipt.issue_status == "FAILED" else self._receipt_issued(receipt)
@@ -307,7 +307,7 @@ class Adapter(Base):
             return reply
         if reply.status != 200:
             return _refusal(reply)
-        receipt = _parse(_CashReceipt, reply)
+        receipt = read_json(_CashReceipt, reply)
         if (
             receipt is None
             or receipt.order_id != request.order_id
@@ -327,7 +327,7 @@ class Adapter(Base):
             reply = self._send("GET", path, "find_cash_receipt", deadline - self._clock.monotonic())
             if not isinstance(reply, Reply):
                 return reply
-            page = _parse(_ReceiptPage, reply) if reply.status == 200 else None
+            page = read_json(_ReceiptPage, reply) if reply.status == 200 else None
             if page is None:  # a refused question says nothing about the receipt
                 return Unknown(f"the list was refused: HTTP {reply.status}")
             found += page.data
@@ -395,7 +395,7 @@ class Adapter(Base):
             # A bare 404 may come from anything on the way; only this code is Toss speaking about the payment.
             if reply.status == 404 and refusal.code == "NOT_FOUND_PAYMENT":
                 return NotFound()
-            return Unknown("the query was refused", refusal.code)
+            return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
         payment = _payment(reply, order_id)
         if isinstance(payment, Unknown):
             return payment
@@ -471,7 +471,7 @@ class Adapter(Base):
     def _cancelled(self, reply: Reply, request: CancelRequest) -> CancelResult:
         if reply.status != 200:
             return _refusal(reply)
-        payment = _parse(_Payment, reply)
+        payment = read_json(_Payment, reply)
         if payment is None or payment.payment_key != request.gateway_ref:
             return Unknown("the reply is not about this payment")
         cancel = payment.last_cancel
@@ -651,19 +651,8 @@ class _Refusal(_Wire):
     message: str | None = None
 
 
-W = TypeVar("W", bound=_Wire)
-
-
-def _parse(model: type[W], reply: Reply) -> W | None:
-    """None for anything that is not the JSON we expect, EUC-KR and HTML included."""
-    try:
-        return model.model_validate_json(reply.body)
-    except ValidationError:
-        return None
-
-
 def _payment(reply: Reply, order_id: str) -> _Payment | Unknown:
-    payment = _parse(_Payment, reply)
+    payment = read_json(_Payment, reply)
     if payment is None:
         return Unknown("the reply is unreadable", unwell=True)
     if payment.order_id != order_id:
@@ -673,7 +662,7 @@ def _payment(reply: Reply, order_id: str) -> _Payment | Unknown:
 
 def _refusal(reply: Reply) -> Declined | Unknown:
     """What an answer other than success means. Only a 4xx with a code that is known to mean no is a decline."""
-    refusal = _parse(_Refusal, reply)
+    refusal = read_json(_Refusal, reply)
     if refusal is None:
         return Unknown(f"HTTP {reply.status} without a code", unwell=True)
     code = quote_text(refusal.code, 60)
@@ -697,7 +686,7 @@ def _failed(found: "_Payment | _CashReceipt") -> Declined:
 def _issued(reply: Reply, customer_key: str, card: Card) -> IssueResult:
     if reply.status != 200:
         return _refusal(reply)
-    billing = _parse(_Billing, reply)
+    billing = read_json(_Billing, reply)
     if billing is None:
         return Unknown("the reply has no billing key", unwell=True)
     summary = _card_summary(billing.card, card) or CardSummary(number=card.masked)

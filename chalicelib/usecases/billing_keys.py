@@ -1,7 +1,7 @@
 """Issuing, reading and deleting billing keys, ordinary and super."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -10,6 +10,7 @@ from chalicelib.domain.charging import (
     Buyer,
     Card,
     Declined,
+    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyDeleted,
@@ -54,6 +55,8 @@ class Issue:
     customer: Buyer = field(default_factory=Buyer)
     budget: timedelta | None = None
     """What is left of the caller's time; None = all of it. All gateways are asked at the same time."""
+    given: Mapping[str, KeyIssued] = field(default_factory=dict)
+    """Keys that came with a charge, by channel key: these channels need not be asked."""
 
 
 def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
@@ -74,8 +77,9 @@ def issue(deps: Deps, merchant_id: str, wanted: Issue) -> BillingKey:
     try:
         return _store(deps, _assemble(deps, routing, found, wanted, answers), old)
     finally:
-        # Who issues keys need not be able to charge them: only failing counts.
-        signs = [sign_of(channel.channel_key, asked_at, result) for channel, result in answers]
+        # Who issues keys need not be able to charge them, nor the other way round: only silence counts.
+        silent = [(channel, result) for channel, result in answers if not isinstance(result, Declined)]
+        signs = [sign_of(channel.channel_key, asked_at, result) for channel, result in silent]
         failures = [sign for sign in signs if sign and sign.error is not None]
         health.note(deps, found.environment, known or Health(merchant_id), failures)
 
@@ -98,11 +102,8 @@ def _channels(deps: Deps, routing: Routing, found: Resolved) -> list[Channel]:
 
 def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id: str) -> IssueResult | str:
     """One channel's answer; a text if it was not asked because it cannot serve this request."""
-    spec = deps.gateways.spec(channel.pg_provider)
-    if Operation.ISSUE_BILLING_KEY not in spec.operations:
-        return f"{spec.label}은(는) API로 빌링키를 발급할 수 없습니다. (no key issue by API)"
-    if missing := spec.card_objections(wanted.card):
-        return " ".join(missing)
+    if channel.channel_key in wanted.given:
+        return wanted.given[channel.channel_key]
     request = IssueRequest(order_id, wanted.customer_uid, wanted.customer_id, wanted.customer)
     budget = wanted.budget or deps.timing.request_budget
 
@@ -111,10 +112,23 @@ def _ask(deps: Deps, routing: Routing, channel: Channel, wanted: Issue, order_id
             gateway = open_gateway(deps, routing, channel.channel_key)
         except Refused as refused:
             return refused.message
+        if reason := _cannot_issue(gateway.spec, wanted.card):
+            return reason
         return gateway.issue_billing_key(request, wanted.card, budget.total_seconds())
 
     # One broken adapter must not take the other channels' keys with it.
     return guarded(ask, f"issue {order_id} at {channel.pg_provider}")
+
+
+def _cannot_issue(spec: GatewaySpec, card: Card) -> str | None:
+    if Operation.ISSUE_BILLING_KEY in spec.operations:
+        return " ".join(spec.card_objections(card)) or None
+    if Operation.KEY_BY_CHARGE in spec.operations:
+        return (
+            f"{spec.label}은(는) 결제와 함께만 빌링키를 발급합니다: onetime에 customer_uid를 보내 주세요. "
+            "(a key comes with a charge only: onetime with customer_uid)"
+        )
+    return f"{spec.label}은(는) API로 빌링키를 발급할 수 없습니다. (no key issue by API)"
 
 
 def _assemble(

@@ -154,7 +154,7 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     if not _can_be_settled(payment, wanted):
         raise Refused(CANCEL_OPEN if payment.open_cancel else ALREADY_SETTLED)
     _check(deps, payment, wanted)
-    if can_ask(deps, payment):
+    if can_ask(deps, payment, open_gateway(deps, routing, payment.attempt.channel_key)):
         found = look(deps, routing, payment)
         payment, routing = _load(deps, admin.merchant_id, imp_uid)
         if not _can_be_settled(payment, wanted):
@@ -274,10 +274,10 @@ def _cancelled_at_gateway(
     deps: Deps, routing: Routing, payment: Payment, cancel: Cancellation, wanted: CancelSettlement
 ) -> Cancelled | None:
     """The cancel as the gateway shows it, or None if its balance tells nothing. Raises Refused if that tells "no"."""
-    if not can_ask(deps, payment):
-        return None
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-    found = guarded(lambda: ask(gateway, payment), f"question for {payment.imp_uid}")
+    if not can_ask(deps, payment, gateway):
+        return None
+    found = guarded(lambda: ask(deps, gateway, payment), f"question for {payment.imp_uid}")
     if not isinstance(found, Approved):
         return None
     if found.balance == payment.balance - cancel.amount and found.cancels:

@@ -21,10 +21,13 @@ from chalicelib.domain.charging import (
     ChargeResult,
     Declined,
     IssueVirtualAccountResult,
+    KeyIssued,
     NotSent,
     PaymentRequest,
+    Pending,
     Unknown,
 )
+from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, RouterError, TryAgain
 from chalicelib.domain.groups import Failover
 from chalicelib.domain.health import Health, Sign, sign_of
@@ -32,7 +35,7 @@ from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, order_id
-from chalicelib.domain.routing import Decision, draw
+from chalicelib.domain.routing import Choices, Decision, Exclusion, draw
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import deposits, health
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
@@ -72,16 +75,22 @@ def charge_card(
     card: Card,
     target: Target,
     budget: timedelta | None = None,
+    *,
+    keys: dict[str, KeyIssued] | None = None,
 ) -> Payment:
     """One-time charge with card data (V1 `onetime`). Raises Refused, NoChannel, InvalidRequest.
 
-    budget: what is left of the caller's time; None = all of it.
+    budget: what is left of the caller's time; None = all of it. keys: takes the billing key that a gateway gave along,
+    by channel key.
     """
     routing, known = load_to_charge(deps, merchant_id)
     plan = plan_for_card(deps.gateways, routing, target, request, card, deps.clock.now())
 
     def send(gateway: Gateway, attempt: Attempt, timeout: float) -> ChargeResult:
-        return gateway.charge_card(attempt.order_id, request, card, timeout)
+        result = gateway.charge_card(attempt.order_id, request, card, timeout)
+        if keys is not None and isinstance(result, Approved) and result.key:
+            keys[attempt.channel_key] = result.key
+        return result
 
     seed = new_payment(deps, merchant_id, request, plan.environment)
     return run(deps, Charge(routing, known, plan, seed, send, budget or deps.timing.request_budget), None)
@@ -214,7 +223,7 @@ def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign
         following = _next_decision(deps, charge, payment, result, ends_at)
         if following is None:
             return _finish(deps, charge.routing, payment, order, result, took_ms)
-        closed = _apply(deps, payment, result, took_ms)
+        closed = _apply(deps, payment, _blamed(charge.routing, payment.attempt, result), took_ms)
         reopened = replace(closed, state=State.CLAIMED, failed_at=None, fail_reason=None)
         try:
             gateway = open_gateway(deps, charge.routing, following.chosen)
@@ -277,9 +286,20 @@ def _next_decision(deps: Deps, charge: Charge, payment: Payment, result: Result,
         return None
     tried = [attempt.channel_key for attempt in payment.attempts]
     try:
-        return draw(charge.plan.choices.without(tried, zero_allowed=True), deps.rng, deps.clock.now())
+        left = charge.plan.choices.without(tried, zero_allowed=True)
+        return draw(_settling_first(deps, left), deps.rng, deps.clock.now())
     except NoChannel:
         return None
+
+
+def _settling_first(deps: Deps, choices: Choices) -> Choices:
+    """Without those whose lost replies only a person could clear up, as long as others are left."""
+    last = [
+        Exclusion(c.channel_key, c.pg_provider, "last", "결과를 조회할 수 없어 마지막에 시도합니다. (tried last)")
+        for c in choices.candidates
+        if not deps.gateways.spec(c.pg_provider).settles_alone
+    ]
+    return choices.leaving_out(last, standbys=True) if last else choices
 
 
 def _may_fail_over(failover: Failover, result: Result) -> bool:
@@ -299,17 +319,18 @@ def _apply(deps: Deps, payment: Payment, result: Result, took_ms: int) -> Paymen
             return deposits.opened(deps, payment, result, took_ms)
         case Approved() | AwaitingDeposit():
             text = f"approved {result.amount.amount} {result.amount.currency}, another amount than asked for"
-            return suspended(deps, payment, Unknown(text), took_ms)
+            return suspended(deps, replace(payment, gateway_ref=result.gateway_ref), Unknown(text), took_ms)
         case Declined():
             return decline(payment, result, now, took_ms)
         case NotSent():
             text = "결제 요청이 PG사에 전달되지 않았습니다. (the gateway could not be reached)"
             return fail_unsent(payment, text, now, took_ms, detail=result.detail)
-        case Unknown():
+        case Unknown() | Pending():
             return suspended(deps, payment, result, took_ms)
 
 
 def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result: Result, took_ms: int) -> Payment:
+    result = _blamed(routing, payment.attempt, result)
     final = _apply(deps, payment, result, took_ms)
     try:
         try:
@@ -321,6 +342,16 @@ def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result
         # again, and until then the merchant is told `ready`. "Try again" would make them charge twice.
         log.exception("result of %s perhaps not stored", payment.imp_uid)
         return as_stored(deps, payment)
+
+
+def _blamed(routing: Routing, attempt: Attempt, result: Result) -> Result:
+    """A gateway that refuses the channel says nothing about the buyer's card: name the channel, and keep its words."""
+    if not isinstance(result, Declined) or result.reason is not DeclineReason.CHANNEL_REJECTED:
+        return result
+    channel = routing.channels.get(attempt.channel_key)
+    name = f"{channel.name}({attempt.pg_provider})" if channel else attempt.pg_provider
+    text = f"결제 채널 설정 오류입니다: {name} [{result.code}] {result.message} (the gateway refuses this channel)"
+    return replace(result, message=text)
 
 
 def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, took_ms: int) -> Payment:
@@ -337,7 +368,8 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, t
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)
     if stored.state is State.FAILED and isinstance(result, Approved):
         text = f"approved by {payment.attempt.pg_provider} after it was settled as failed: {result.gateway_ref}"
-        due_at = deps.clock.now() if can_ask(deps, stored) else stored.due_at  # then a look gives it back
-        (stored,) = deps.store.commit(replace(stored, alarm=text, due_at=due_at))
+        known = replace(stored, gateway_ref=result.gateway_ref)
+        due_at = deps.clock.now() if can_ask(deps, known) else stored.due_at  # then a look gives it back
+        (stored,) = deps.store.commit(replace(known, alarm=text, due_at=due_at))
         alarm(text, stored)
     return stored

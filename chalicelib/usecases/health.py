@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.domain.channels import Channel, Environment
-from chalicelib.domain.charging import FindResult, Operation
+from chalicelib.domain.charging import ChargeQuery, FindResult, Operation
 from chalicelib.domain.health import WELL, Health, HealthState, Sign, sign_of
 from chalicelib.domain.merchants import Routing
+from chalicelib.domain.money import Money
 from chalicelib.ports import Conflict, Deps, Ref, Task, TaskKind
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import scale
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WRITE_TRIES = 3
 PROBE_TIMEOUT = 10.0
+PROBE_AMOUNT = Money(1000)
+"""Of an order that never was."""
 LEASE = timedelta(seconds=75)
 """Longer than probes can take. Never scaled: a scaled lease would overtake the living."""
 
@@ -97,7 +100,7 @@ def _ask(deps: Deps, routing: Routing, channel: Channel) -> str | None:
 
     def find() -> FindResult:
         gateway = open_gateway(deps, routing, channel.channel_key)
-        return gateway.find_charge(order_id, now, "KRW", PROBE_TIMEOUT)
+        return gateway.find_charge(ChargeQuery(order_id, PROBE_AMOUNT, now), PROBE_TIMEOUT)
 
     sign = sign_of(channel.channel_key, now, guarded(find, f"probe of {channel.channel_key}"))
     return sign.error if sign else None

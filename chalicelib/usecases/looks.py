@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.accounts import Audit
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import Approved, Declined, FindResult, NotFound, NotSent, Operation, Unknown
+from chalicelib.domain.charging import (
+    Approved,
+    ChargeQuery,
+    Declined,
+    FindResult,
+    NotFound,
+    NotSent,
+    Operation,
+    Pending,
+    Unknown,
+)
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
@@ -28,6 +38,8 @@ UNDO_AT = 0.8
 """Which part of a gateway's net-cancel window is left to asking."""
 LATE_LOOKS = (3600, 24 * 3600)
 """Seconds after a payment was settled as "not charged" at which it is looked for once more."""
+DECISION_TAKES = timedelta(days=3)
+"""How long a gateway may review a charge before a person is called."""
 UNANSWERED = "no clear answer"
 """How an alarm begins that is over as soon as the gateway answers."""
 
@@ -64,21 +76,32 @@ def undo_ends(deps: Deps, payment: Payment) -> datetime | None:
     return None if window is None else payment.attempt.started_at + window
 
 
-def suspended(deps: Deps, payment: Payment, result: Unknown, took_ms: int | None = None) -> Payment:
+def suspended(deps: Deps, payment: Payment, result: Unknown | Pending, took_ms: int | None = None) -> Payment:
     fresh = replace(payment, checks=0)
+    if isinstance(result, Pending):
+        fresh = replace(fresh, gateway_ref=result.gateway_ref)
     return suspend(fresh, result, deps.clock.now(), next_look(deps, fresh), took_ms)
 
 
-def can_ask(deps: Deps, payment: Payment) -> bool:
-    """False at a gateway without a query: what it does not tell at once, it never tells."""
-    return Operation.FIND in deps.gateways.spec(payment.attempt.pg_provider).operations
+def can_ask(deps: Deps, payment: Payment, gateway: Gateway | None = None) -> bool:
+    """False where there is no query, or none any more: what the gateway did not tell at once, it never tells.
+
+    gateway: its channel, if it is at hand: a contract may allow more than the gateway's own rules do.
+    """
+    spec = gateway.spec if gateway else deps.gateways.spec(payment.attempt.pg_provider)
+    if Operation.READ in spec.operations and payment.gateway_ref:
+        return True
+    if spec.find_window and deps.clock.now() >= payment.attempt.started_at + spec.find_window:
+        return False
+    return Operation.FIND in spec.operations
 
 
-def ask(gateway: Gateway, payment: Payment, timeout: float = ASK_TIMEOUT) -> FindResult:
-    if Operation.FIND not in gateway.spec.operations:
+def ask(deps: Deps, gateway: Gateway, payment: Payment, timeout: float = ASK_TIMEOUT) -> FindResult:
+    if not can_ask(deps, payment, gateway):
         return Unknown("the gateway cannot be asked")
     attempt = payment.attempt
-    return gateway.find_charge(attempt.order_id, attempt.started_at, payment.request.amount.currency, timeout)
+    query = ChargeQuery(attempt.order_id, payment.request.amount, attempt.started_at, payment.gateway_ref)
+    return gateway.find_charge(query, timeout)
 
 
 def settling_is_over(deps: Deps, payment: Payment) -> bool:
@@ -109,10 +132,20 @@ def look_again(
     store_look(deps, payment, replace(later, due_at=due_at or next_look(deps, later)))
 
 
+def wait_for_decision(deps: Deps, payment: Payment, found: Pending) -> None:
+    """The gateway has it and has not decided. Come back, for days if need be; its number is kept to ask by."""
+    since = payment.unknown_since or payment.attempt.started_at
+    overdue = deps.clock.now() >= since + DECISION_TAKES * scale(deps, payment.environment)
+    text = f"not decided by {payment.attempt.pg_provider} for long: {found.detail}"[:300]
+    known = replace(payment, gateway_ref=found.gateway_ref, checks=payment.checks + 1)
+    later = replace(known, alarm=known.alarm or (text if overdue else None))
+    store_look(deps, payment, replace(later, due_at=next_look(deps, later)))
+
+
 def in_words(result: object) -> str:
     """What the gateway said, for an operator."""
     match result:
-        case Unknown() | NotSent():
+        case Unknown() | NotSent() | Pending():
             return result.detail
         case Declined():
             return f"[{result.code}] {result.message}"
@@ -150,12 +183,14 @@ def compared_soon(deps: Deps, payment: Payment) -> Payment:
     return replace(fresh, due_at=next_look(deps, fresh))
 
 
-def late_look(deps: Deps, payment: Payment, after: Sequence[int] = LATE_LOOKS) -> datetime | None:
+def late_look(
+    deps: Deps, payment: Payment, after: Sequence[int] = LATE_LOOKS, gateway: Gateway | None = None
+) -> datetime | None:
     """When to look next for something that cannot come any more, in case it did; None = not any more.
 
     after: seconds since the payment has ended. A look that got no answer is made up for, so each of them gets one.
     """
-    if not can_ask(deps, payment):
+    if not can_ask(deps, payment, gateway):
         return None
     factor = scale(deps, payment.environment)
     instants = (payment.updated_at + timedelta(seconds=seconds * factor) for seconds in after)

@@ -20,6 +20,7 @@ from chalicelib.domain.charging import (
     FindResult,
     NotFound,
     NotSent,
+    Pending,
     Revoked,
     Unknown,
 )
@@ -28,6 +29,7 @@ from chalicelib.domain.orders import Order, ScheduleState
 from chalicelib.domain.payments import (
     VIRTUAL_ACCOUNT,
     Cancellation,
+    CancelState,
     Payment,
     State,
     approve,
@@ -60,6 +62,7 @@ from chalicelib.usecases.looks import (
     record_settled,
     settling_is_over,
     store_look,
+    wait_for_decision,
 )
 from chalicelib.usecases.recording import hand_over, notices_for, store_payment
 from chalicelib.usecases.vault import open_gateway
@@ -94,7 +97,7 @@ def look(deps: Deps, routing: Routing, payment: Payment) -> FindResult:
     (payment,) = deps.store.commit(replace(payment, due_at=now + LEASE, unknown_since=since))
     try:
         gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-        found = ask(gateway, payment)
+        found = ask(deps, gateway, payment)
         _settle(deps, routing, gateway, payment, found)
     except (Conflict, StoreUnavailable):
         raise
@@ -122,6 +125,9 @@ def _settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fo
 
 def _compare(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     """A person has settled it, or a cancel of it, while the gateway was silent. What its books say goes before that."""
+    if not can_ask(deps, payment, gateway):  # there is nothing to compare with, or not any more
+        store_look(deps, payment, replace(payment, due_at=None))
+        return
     if not isinstance(found, Approved):
         said_no = isinstance(found, Declined) or (isinstance(found, NotFound) and settling_is_over(deps, payment))
         text = f"settled by hand as paid, and the gateway says otherwise: {in_words(found)}"
@@ -134,40 +140,46 @@ def _compare(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, f
     elif reopened.open_cancel:
         _settle_cancel(deps, routing, gateway, reopened, found)
     else:
-        text = "settled by hand, and the gateway's balance differs from ours"
+        text = "the gateway's balance differs from ours"
         look_again(deps, payment, found, found=replace(known, alarm=payment.alarm or text))
 
 
 def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
-    now = deps.clock.now()
     match found:
-        case Approved() if payment.state is State.UNDOING:
-            voiding.take_back(deps, routing, gateway, payment, found)
-        case Approved() if payment.pay_method == VIRTUAL_ACCOUNT:
-            deposits.settle(deps, routing, gateway, payment, found)
-        case Approved() if found.amount == payment.request.amount:
-            approved = record_settled(deps, routing, approve(payment, found, now))
-            if approved.awaits_void:
-                voiding.give_back(deps, gateway, approved, found)
+        case Approved():
+            _settle_approved(deps, routing, gateway, payment, found)
         case AwaitingDeposit() if found.amount == payment.request.amount:
             record_settled(deps, routing, deposits.opened(deps, payment, found))
         case AwaitingDeposit() | Revoked():
             deposits.settle(deps, routing, gateway, payment, found)
-        case Approved():
-            voiding.void_wrong_amount(deps, routing, gateway, payment, found)
         case Declined():
-            record_settled(deps, routing, decline(payment, found, now))
+            record_settled(deps, routing, decline(payment, found, deps.clock.now()))
+        case Pending():
+            wait_for_decision(deps, payment, found)
         case NotFound() if settling_is_over(deps, payment):
-            _not_charged(deps, routing, payment)
+            _not_charged(deps, routing, gateway, payment)
         case _:
             voiding.undo_or_ask_again(deps, routing, gateway, payment, found)
 
 
-def _not_charged(deps: Deps, routing: Routing, payment: Payment) -> None:
+def _settle_approved(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: Approved) -> None:
+    if payment.state is State.UNDOING:
+        voiding.take_back(deps, routing, gateway, payment, found)
+    elif payment.pay_method == VIRTUAL_ACCOUNT:
+        deposits.settle(deps, routing, gateway, payment, found)
+    elif found.amount != payment.request.amount:
+        voiding.void_wrong_amount(deps, routing, gateway, payment, found)
+    else:
+        approved = record_settled(deps, routing, approve(payment, found, deps.clock.now()))
+        if approved.awaits_void:
+            voiding.give_back(deps, gateway, approved, found)
+
+
+def _not_charged(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment) -> None:
     """The gateway does not know the charge. A reserved payment whose worker died before sending it is run again."""
     text = "결제가 승인되지 않았습니다. PG사에 거래가 없습니다. (not charged)"
     failed = fail_unsent(payment, text, deps.clock.now())
-    failed = replace(failed, checks=0, due_at=late_look(deps, failed))
+    failed = replace(failed, checks=0, due_at=late_look(deps, failed, gateway=gateway))
     never_answered = payment.attempt.outcome is None
     if not (payment.scheduled and never_answered and _run_again(deps, failed)):
         record_settled(deps, routing, failed)
@@ -202,6 +214,8 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
         balance=payment.balance,
         charged=payment.request.amount,
         reason=cancel.reason or "취소 요청",
+        charged_at=payment.attempt.started_at,
+        sequence=sum(earlier.state is CancelState.DONE for earlier in payment.cancels) + 1,
         tax_free=cancel.tax_free,
         vat=cancel.vat,
         refund_to=cancel.refund_to,
@@ -211,7 +225,7 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
 def _settle_cancel(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
     """The gateway's balance tells whether the cancel happened. If it did not, the same cancel is sent again."""
     cancel = payment.open_cancel
-    if not can_ask(deps, payment):  # a repeated cancel that is refused could mean either
+    if not can_ask(deps, payment, gateway):  # a repeated cancel that is refused could mean either
         call_person(deps, payment, f"the gateway cannot be asked what became of a cancel of {payment.attempt.order_id}")
     elif cancel and deposits.is_gone(payment, found) and settling_is_over(deps, payment):
         kept = fail_cancel(payment, cancel.cancel_id, NOTHING_TO_REFUND, deps.clock.now())
@@ -236,7 +250,7 @@ def _send_cancel_again(deps: Deps, routing: Routing, gateway: Gateway, payment: 
     what = f"cancel {cancel.cancel_id}"
     result = guarded(lambda: gateway.cancel(cancel_request(sent, cancel), ASK_TIMEOUT), what)
     if isinstance(result, Declined) and settling_is_over(deps, payment):
-        after = guarded(lambda: ask(gateway, sent), what)
+        after = guarded(lambda: ask(deps, gateway, sent), what)
         if isinstance(after, Approved) and after.balance == sent.balance:
             record_cancel(deps, routing, sent, cancel, result, tell_end=True)
             return

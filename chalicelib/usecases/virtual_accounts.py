@@ -160,7 +160,7 @@ def _send(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> Rev
 
 def _ask(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> FindResult:
     left = ends_at - deps.clock.monotonic()
-    return guarded(lambda: ask(gateway, payment, left), f"question for {payment.imp_uid}")
+    return guarded(lambda: ask(deps, gateway, payment, left), f"question for {payment.imp_uid}")
 
 
 def _record(

@@ -4,6 +4,7 @@ Test charges, approvals of another amount, approvals that come after a payment w
 outcome the gateway cannot tell before the time ends in which they can be undone (net-cancel).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chalicelib.domain.charging import (
@@ -50,7 +51,7 @@ def undo_or_ask_again(deps: Deps, routing: Routing, gateway: Gateway, payment: P
     begins, ends = undo_begins(deps, payment), undo_ends(deps, payment)
     if begins and ends and begins <= now < ends:
         _undo(deps, routing, gateway, payment)
-    elif not can_ask(deps, payment):
+    elif not can_ask(deps, payment, gateway):
         call_person(deps, payment, f"the gateway cannot be asked what became of {payment.attempt.order_id}")
     elif payment.state is State.UNDOING:
         late = replace(payment, alarm=payment.alarm or f"{UNANSWERED}: it could not be undone in time")
@@ -95,21 +96,23 @@ def look_for_late_approval(deps: Deps, gateway: Gateway, payment: Payment, found
 
     That nothing is left of an approval means that it was given back, and whoever did died before saying so.
     """
-    if isinstance(found, Approved) and (left(found).amount or payment.attempt.outcome in ("not_sent", "by_hand")):
+    if not can_ask(deps, payment, gateway):
+        store_look(deps, payment, replace(payment, due_at=None))
+    elif isinstance(found, Approved) and (left(found).amount or payment.attempt.outcome in ("not_sent", "by_hand")):
         text = f"approved by {payment.attempt.pg_provider} after it was settled as failed"
         late = replace(payment, alarm=payment.alarm or text)
         if _void_rest(deps, gateway, payment, found, looked=late) is not None:
             done = give_back_late(payment, f"{text}; voided: {found.gateway_ref}")
-            store_look(deps, payment, replace(done, due_at=late_look(deps, done)))
+            store_look(deps, payment, replace(done, due_at=late_look(deps, done, gateway=gateway)))
     elif isinstance(found, NotFound | Approved | Declined):
-        store_look(deps, payment, replace(answered(payment), due_at=late_look(deps, payment)))
+        store_look(deps, payment, replace(answered(payment), due_at=late_look(deps, payment, gateway=gateway)))
     else:
         look_again(deps, payment, found)
 
 
 def give_back(deps: Deps, gateway: Gateway, payment: Payment, found: FindResult, timeout: float = ASK_TIMEOUT) -> None:
     """Void a test charge, and come back to it for as long as the gateway has not clearly given it back."""
-    if not can_ask(deps, payment):  # then what it said at once has to do
+    if not can_ask(deps, payment, gateway):  # then what it said at once has to do
         found = approved_before(payment)
     if not isinstance(found, Approved):
         look_again(deps, payment, found)
@@ -145,7 +148,9 @@ def _void_rest(
     amount = left(found)
     if not amount.amount:
         return found.cancels
-    request = _void_request(payment, gateway_ref=found.gateway_ref, charged=found.amount, amount=amount)
+    request = _void_request(
+        payment, gateway_ref=found.gateway_ref, charged=found.amount, amount=amount, cancels=found.cancels
+    )
     result = gateway.cancel(request, timeout)
     if isinstance(result, Cancelled):
         return (*found.cancels, result.cancel)
@@ -153,7 +158,10 @@ def _void_rest(
     return None
 
 
-def _void_request(payment: Payment, *, gateway_ref: str, charged: Money, amount: Money) -> CancelRequest:
+def _void_request(
+    payment: Payment, *, gateway_ref: str, charged: Money, amount: Money, cancels: Sequence[GatewayCancel] = ()
+) -> CancelRequest:
+    """cancels: those that the charge has had."""
     return CancelRequest(
         # The same id until the gateway refuses it: a refusal may be replayed for as long as the id is known.
         cancel_id=f"{payment.attempt.order_id}v{payment.void_tries + 1}",
@@ -163,6 +171,8 @@ def _void_request(payment: Payment, *, gateway_ref: str, charged: Money, amount:
         balance=amount,
         charged=charged,
         reason="카드 확인용 결제" if payment.to_be_voided else "승인 결과 불일치",
+        charged_at=payment.attempt.started_at,
+        sequence=len(cancels) + 1,
     )
 
 

@@ -6,7 +6,7 @@ Each simulator listens on 127.0.0.1 with a port of its own and speaks its gatewa
     GET    /_sandbox/receipts       every cash receipt, cancelled ones too
     POST   /_sandbox/deposits       {"order_id", "amount", "reverse": false}: somebody pays into a virtual account, or
                                     the bank takes the deposit back. No amount: what is asked for
-    POST   /_sandbox/notices        {"url": "..." | null}: where the gateway's deposit notices go; GET: what was sent
+    POST   /_sandbox/notices        {"url": "..." | null}: where the gateway's notices go; GET: what was sent
     POST   /_sandbox/faults         {"operation", "fault", "times": 1, "seconds": 0, "code": "..."}
     GET    /_sandbox/faults         what is still to come
     DELETE /_sandbox/faults         forget them; connections that hang are dropped
@@ -34,8 +34,8 @@ Cards, besides the gateways' own published test numbers. Any other number of 14 
     4000-0000-0000-0069  declined   declined    expired
 
 A transaction's `state` is captured, partially_cancelled, cancelled or declined; of a virtual account that nothing was
-paid into, and that so holds no money, waiting, expired or revoked. A notice that is not answered with 2xx is sent
-again, four times, with pauses that grow.
+paid into, and that so holds no money, waiting, expired or revoked; of a charge that the gateway looks into, review. A
+notice that is not taken is sent again, four times, with pauses that grow.
 
 An issuer checks the expiry when a key is issued, and the rest when money is asked for. Card numbers are never
 written anywhere: the books keep a masked number and what the card will answer.
@@ -56,12 +56,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
-PROVIDERS = ("nice_v2", "tosspayments")
+PROVIDERS = ("html5_inicis", "kcp", "nice_v2", "tosspayments")
 """Each is a module of this package with a class Simulator and the constant TEST_CREDENTIALS."""
 
 KST = timezone(timedelta(hours=9))
@@ -76,7 +77,7 @@ FAULTS = (
 
 MAX_BODY = 1 << 20
 NOTICE_PAUSES = (1, 4, 16, 64)
-"""Seconds between the tries of a deposit notice. Real gateways begin with a minute."""
+"""Seconds between the tries of a notice. Real gateways begin with a minute."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------
@@ -101,6 +102,14 @@ class Request:
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
+
+    def form(self, encoding: str = "utf-8") -> dict[str, str] | None:
+        """The body as a form, or None if it is none."""
+        try:
+            pairs = parse_qsl(self.body.decode("ascii"), keep_blank_values=True, encoding=encoding, errors="strict")
+        except ValueError:
+            return None
+        return dict(pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +155,8 @@ class Cancel:
 class Charge:
     """One authorisation. declined_by: the code it was refused with, None if it was approved.
 
-    unpaid: waiting, expired or revoked, for a virtual account that nothing was paid into; None: money was taken.
+    unpaid: waiting, expired or revoked, for a virtual account that nothing was paid into; review, for a charge that is
+    not decided; None: money was taken.
     """
 
     account: str
@@ -433,38 +443,44 @@ def read_notice_url(value: object) -> str | None:
 
 
 class Notices:
-    """Tells the merchant's server about deposits, as gateways do: again and again until it answers 2xx."""
+    """Tells the merchant's server what happened, as gateways do: again and again until it has understood.
+
+    By POST and JSON until it answers 2xx; by GET and a query until it answers 200 and OK.
+    """
 
     def __init__(self, stopped: threading.Event) -> None:
         self.url: str | None = None
         self.sent: list[dict[str, Any]] = []
         self._stopped = stopped
 
-    def send(self, notice: dict[str, Any]) -> None:
+    def send(self, notice: dict[str, Any], *, by_get: bool = False) -> None:
         if self.url:
-            threading.Thread(target=self._deliver, args=(self.url, notice), daemon=True).start()
+            threading.Thread(target=self._deliver, args=(self.url, notice, by_get), daemon=True).start()
 
-    def _deliver(self, url: str, notice: dict[str, Any]) -> None:
+    def _deliver(self, url: str, notice: dict[str, Any], by_get: bool) -> None:
+        if by_get:
+            request = urllib.request.Request(f"{url}?{urlencode(notice)}")
+        else:
+            request = urllib.request.Request(url, json.dumps(notice).encode(), {"Content-Type": "application/json"})
         for pause in (0, *NOTICE_PAUSES):
             if self._stopped.wait(pause):
                 return
-            status = self._post(url, json.dumps(notice).encode())
-            self.sent.append({"url": url, "body": notice, "status": status})
-            if status and 200 <= status < 300:
+            status, text = self._ask(request)
+            self.sent.append({"url": url, "body": notice, "status": status or None})
+            if (status == 200 and text == b"OK") if by_get else 200 <= status < 300:
                 return
 
-    def _post(self, url: str, body: bytes) -> int | None:
-        """The answer's status; None if there was none."""
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    def _ask(self, request: urllib.request.Request) -> tuple[int, bytes]:
+        """The answer's status and body; 0 if there was none."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(request, timeout=10) as reply:
-                return int(reply.status)
+                return int(reply.status), reply.read(MAX_BODY)
         except urllib.error.HTTPError as error:
             with error:
-                return error.code
+                return error.code, b""
         except OSError:
-            return None
+            return 0, b""
 
 
 # --- simulators -------------------------------------------------------------------------------------------------
@@ -482,6 +498,10 @@ class Simulator(ABC):
         self.books = Books()
         self.lock = threading.RLock()
         self.changed = False
+        self.tell: Callable[[dict[str, str]], None] = _ignore
+        """Sends the merchant's server a notice by GET."""
+        self.later: Callable[[float, Callable[[], None]], None] = lambda _due, _act: None
+        """Does something when the simulator's clock says so, with the lock held."""
 
     @abstractmethod
     def refuse(self, refusal: Refusal) -> Answer:
@@ -630,6 +650,8 @@ class Sandbox:
         self.faults = Faults()
         self._stopped = threading.Event()
         self.notices = Notices(self._stopped)
+        simulator.tell = partial(self.notices.send, by_get=True)
+        simulator.later = self._later
         self._file = data / f"{simulator.provider}.json" if data else None
         self._load()
         self._handler = type("Handler", (_Handler,), {"sandbox": self})
@@ -734,6 +756,16 @@ class Sandbox:
     def _serve_late(self, request: Request, due: float) -> None:
         with suppress(_Stopped):
             self.simulator.serve(request, lambda: self.clock.wait_until(due, self._stopped))
+
+    def _later(self, due: float, act: Callable[[], None]) -> None:
+        def wait() -> None:
+            with suppress(_Stopped):
+                self.clock.wait_until(due, self._stopped)
+                with self.simulator.lock:
+                    self.simulator.changed = True
+                    act()
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def _control(self, request: Request) -> Answer:
         match request.method, request.path:

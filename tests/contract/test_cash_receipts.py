@@ -29,7 +29,9 @@ from chalicelib.domain.receipts import (
     objection,
 )
 from chalicelib.ports import UnsupportedOperation
-from tests.contract.conftest import TIMEOUT
+from tests.contract.conftest import TIMEOUT, needs
+
+pytestmark = needs(Operation.CASH_RECEIPT)
 
 PHONE, BUSINESS = "01098761234", "1208147521"
 

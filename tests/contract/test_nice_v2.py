@@ -196,24 +196,24 @@ def test_an_order_is_found_on_either_side_of_midnight(nice, asked, carried_out):
     order_id, _ = nice.charge()
     requested_at = datetime.fromisoformat(asked).astimezone(UTC)
     nice.clock.shift = datetime(2026, 11, 25, tzinfo=UTC) - datetime.now(UTC)
-    assert isinstance(nice.gateway.find_charge(order_id, requested_at, "KRW", TIMEOUT), Approved)
+    assert isinstance(nice.gateway.find_charge(nice.query(order_id, requested_at=requested_at), TIMEOUT), Approved)
 
 
 def test_one_question_is_enough_by_day(nice):
     order_id, _ = nice.charge()
     noon = datetime(2026, 11, 20, 3, tzinfo=UTC)
     nice.sandbox.fail("find", "http_500", times=5)
-    nice.gateway.find_charge(order_id, noon, "KRW", TIMEOUT)
+    nice.gateway.find_charge(nice.query(order_id, requested_at=noon), TIMEOUT)
     assert nice.sandbox.faults.view()[0]["times"] == 4
 
 
 def test_near_midnight_not_found_needs_both_days(nice):
     midnight = datetime(2026, 11, 20, 15, 0, 5, tzinfo=UTC)
     order_id = nice.order_id()
-    assert nice.gateway.find_charge(order_id, midnight, "KRW", TIMEOUT) == NotFound()
+    assert nice.gateway.find_charge(nice.query(order_id, requested_at=midnight), TIMEOUT) == NotFound()
     nice.sandbox.fail("find", "decline", code="U126")
     nice.sandbox.fail("find", "reply_lost")
-    assert isinstance(nice.gateway.find_charge(order_id, midnight, "KRW", TIMEOUT), Unknown)
+    assert isinstance(nice.gateway.find_charge(nice.query(order_id, requested_at=midnight), TIMEOUT), Unknown)
 
 
 # --- signatures and replies -------------------------------------------------------------------------------------
@@ -258,7 +258,9 @@ def test_each_reply(nice, answering, changes, charged, found):
     gateway = nice.connect(TEST_CREDENTIALS, answering(json.dumps(payment(order_id, **changes)).encode()))
     secret = {"bid": "BIKY1"}
     assert isinstance(gateway.charge_billing_key(order_id, nice.request(), secret, TIMEOUT), charged)
-    assert isinstance(gateway.find_charge(order_id, datetime(2026, 11, 23, 3, tzinfo=UTC), "KRW", TIMEOUT), found)
+    assert isinstance(
+        gateway.find_charge(nice.query(order_id, requested_at=datetime(2026, 11, 23, 3, tzinfo=UTC)), TIMEOUT), found
+    )
 
 
 def test_success_needs_http_200(nice, answering):

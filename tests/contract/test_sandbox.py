@@ -14,11 +14,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import urllib3
 
-from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Unknown, VirtualAccountRequest
-from chalicelib.domain.money import Money
+from chalicelib.domain.charging import (
+    Approved,
+    KeyIssued,
+    NotSent,
+    Operation,
+    OrderIdScope,
+    Unknown,
+    VirtualAccountRequest,
+)
 from infra.sandbox import PROVIDERS, run, server
-from infra.sandbox.server import NO_FUNDS, STOLEN
-from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock
+from infra.sandbox.server import NO_FUNDS
+from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock, needs
 from tests.support.local_service import until
 
 
@@ -35,11 +42,13 @@ def control(bench):
         yield call
 
 
+@needs(Operation.PARTIAL_CANCEL)
 def test_transactions_show_every_authorisation_and_cancel(bench, control):
     order_id, approved = bench.charge()
     bench.gateway.cancel(bench.cancel_request(order_id, approved, 900), TIMEOUT)
     declined_id = bench.order_id()
-    bench.gateway.charge_card(declined_id, bench.request(), SPECIAL[STOLEN], TIMEOUT)
+    bench.sandbox.fail("charge", "decline")
+    [*bench.ways().values()][-1](declined_id)
     status, rows = control("GET", "transactions")
     assert status == 200
     paid, declined = ([row for row in rows if row["order_id"] == name] for name in (order_id, declined_id))
@@ -47,7 +56,7 @@ def test_transactions_show_every_authorisation_and_cancel(bench, control):
     assert {name: row[name] for name in ("amount", "balance", "currency", "state", "pg_tid")} == {
         "amount": 8900,
         "balance": 8000,
-        "currency": "KRW",
+        "currency": bench.currency,
         "state": "partially_cancelled",
         "pg_tid": approved.gateway_ref,
     }
@@ -118,10 +127,7 @@ def test_a_refused_connection_costs_nothing_and_ends_by_itself(bench, control):
     assert control("POST", "faults", {"operation": "charge", "fault": "refuse", "seconds": 0.2})[0] == 201
     order_id, result = bench.charge()
     assert isinstance(result, NotSent)
-    deadline = time.monotonic() + 5
-    while isinstance(bench.find(order_id), NotSent) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert isinstance(bench.charge()[1], Approved)
+    until(lambda: isinstance(bench.charge()[1], Approved), 5, "an open port")
     assert bench.books(order_id) == []
 
 
@@ -145,6 +151,7 @@ def test_forced_codes_are_in_the_books(bench):
     assert [row["state"] for row in bench.books(order_id)] == ["declined"]
 
 
+@needs(Operation.CHARGE_BILLING_KEY, Operation.ISSUE_BILLING_KEY)
 def test_a_card_keeps_its_meaning_behind_a_key(bench):
     secret = bench.key(SPECIAL[NO_FUNDS])
     results = [
@@ -158,18 +165,16 @@ def test_books_survive_a_restart_without_card_numbers(provider, tmp_path):
     with run([provider], data=tmp_path) as boxes:
         before = Bench(provider, boxes[provider], SystemClock())
         order_id, approved = before.charge()
-        before.gateway.cancel(before.cancel_request(order_id, approved, 900), TIMEOUT)
-        secret = before.key()
+        before.gateway.cancel(before.cancel_request(order_id, approved, 8900), TIMEOUT)
+        secret = before.key() if before.has(Operation.CHARGE_BILLING_KEY) else None
     written = (tmp_path / f"{provider}.json").read_text(encoding="utf-8")
     assert CARD.number not in written
     with run([provider], data=tmp_path) as boxes:
         after = Bench(provider, boxes[provider], SystemClock())
-        assert after.find(order_id).balance == Money(8000)
-        assert isinstance(
-            after.gateway.charge_billing_key(after.order_id(), after.request(), secret, TIMEOUT), Approved
-        )
-        again = after.gateway.charge_billing_key(order_id, after.request(), secret, TIMEOUT)
-        assert isinstance(again, Unknown)
+        assert [row["state"] for row in after.books(order_id)] == ["cancelled"]
+        if secret:
+            charged = after.gateway.charge_billing_key(after.order_id(), after.request(), secret, TIMEOUT)
+            assert isinstance(charged, Approved)
 
 
 def test_the_same_port_after_a_restart():
@@ -181,16 +186,16 @@ def test_the_same_port_after_a_restart():
 
 def test_many_at_once(bench):
     order_id = bench.order_id()
-    secret = bench.key()
-    charge = bench.gateway.charge_billing_key
+    charge = [*bench.ways().values()][-1]
     with ThreadPoolExecutor(16) as pool:
-        same = [pool.submit(charge, order_id, bench.request(), secret, TIMEOUT) for _ in range(16)]
-        apart = [pool.submit(charge, bench.order_id(), bench.request(), secret, TIMEOUT) for _ in range(64)]
+        same = [pool.submit(charge, order_id) for _ in range(16)]
+        apart = [pool.submit(charge, bench.order_id()) for _ in range(64)]
         approved = {task.result().gateway_ref for task in same if isinstance(task.result(), Approved)}
         refs = {task.result().gateway_ref for task in apart}
-    assert len(approved) == 1
-    assert bench.money_taken(order_id) == 8900
     assert len(refs) == 64
+    if bench.spec.order_id_scope is not OrderIdScope.NONE:
+        assert len(approved) == 1
+        assert bench.money_taken(order_id) == 8900
 
 
 def test_the_command_prints_urls_and_ends_on_sigterm(tmp_path):
@@ -214,10 +219,11 @@ def test_the_command_prints_urls_and_ends_on_sigterm(tmp_path):
 
 
 def test_unknown_simulator():
-    with pytest.raises(ValueError, match="no simulator of kcp"), run(["kcp"]):
+    with pytest.raises(ValueError, match="no simulator of kpn"), run(["kpn"]):
         pass
 
 
+@needs(Operation.ISSUE_BILLING_KEY)
 def test_expiry_follows_the_clock(bench):
     """A card good today has run out when the clock says so."""
     short = replace(CARD, expiry_year="2030", expiry_month="01")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.domain.charging import Card
-from chalicelib.gateways.http import quote_text
+from chalicelib.gateways.wire import quote_text
 from tests.contract.conftest import TIMEOUT, Bench, raw_server
 
 # Values that occur nowhere else, so that a find is a leak.
@@ -34,15 +34,14 @@ SHORT = re.compile(r"(?<![0-9A-Za-z])(3708|0837|37-08|08/37|770913|009876)(?![0-
 
 def every_operation(bench: Bench, gateway, key: dict[str, str]):
     """Results of all operations, with whatever they raise."""
-    order_id = bench.order_id()
-    paid = bench.gateway.charge_card(bench.order_id(), bench.request(), CARD, TIMEOUT)
+    order_id, (_, paid) = bench.order_id(), bench.charge()
     calls = [
         lambda: gateway.charge_card(order_id, bench.request(60_000, quota=3), CARD, TIMEOUT),
         lambda: gateway.charge_card(order_id, bench.request(), replace(CARD, expiry_year="2001"), TIMEOUT),
         lambda: gateway.charge_card(order_id, bench.request(), replace(CARD, number=CARD.number[:13]), TIMEOUT),
         lambda: gateway.charge_billing_key(bench.order_id(), bench.request(), key, TIMEOUT),
         lambda: gateway.issue_billing_key(bench.issue_request(), CARD, TIMEOUT),
-        lambda: gateway.find_charge(order_id, bench.clock.now(), "KRW", TIMEOUT),
+        lambda: gateway.find_charge(bench.query(order_id, paid.gateway_ref), TIMEOUT),
         lambda: gateway.cancel(bench.cancel_request(order_id, paid, 900), TIMEOUT),
         lambda: gateway.cancel(replace(bench.cancel_request(order_id, paid, 8900), gateway_ref=""), TIMEOUT),
         lambda: gateway.delete_billing_key(bench.order_id(), key, TIMEOUT),

@@ -189,9 +189,9 @@ def test_wrong_customer_key(toss):
 def test_only_toss_itself_says_not_found(toss, answering):
     url = answering(b'{"code": "NOT_FOUND", "message": "no route"}', "404 Not Found")
     gateway = toss.connect(TEST_CREDENTIALS, url)
-    assert isinstance(gateway.find_charge("imp1", toss.clock.now(), "KRW", TIMEOUT), Unknown)
+    assert isinstance(gateway.find_charge(toss.query("imp1"), TIMEOUT), Unknown)
     url = answering(b'{"code": "NOT_FOUND_PAYMENT", "message": "-"}', "404 Not Found")
-    assert toss.connect(TEST_CREDENTIALS, url).find_charge("imp1", toss.clock.now(), "KRW", TIMEOUT) == NotFound()
+    assert toss.connect(TEST_CREDENTIALS, url).find_charge(toss.query("imp1"), TIMEOUT) == NotFound()
 
 
 def test_what_one_card_company_does_does_not_speak_against_toss(toss, answering):
@@ -244,7 +244,7 @@ def test_each_status(toss: Bench, answering, changes, charged, found):
     body = json.dumps({"orderId": order_id} | PAYMENT | changes).encode()
     gateway = toss.connect(TEST_CREDENTIALS, answering(body))
     assert isinstance(gateway.charge_card(order_id, toss.request(), CARD, TIMEOUT), charged)
-    result = gateway.find_charge(order_id, toss.clock.now(), "KRW", TIMEOUT)
+    result = gateway.find_charge(toss.query(order_id), TIMEOUT)
     assert isinstance(result, found)
     if isinstance(result, Declined) and "failure" in changes:
         assert result.reason is DeclineReason.FRAUD_SUSPECTED
@@ -281,7 +281,7 @@ def test_a_404_with_another_code_is_no_not_found(toss, answering):
     for code in ("NOT_FOUND_MERCHANT", "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_BILLING"):
         body = json.dumps({"code": code, "message": "x"}).encode()
         gateway = toss.connect(TEST_CREDENTIALS, answering(body, "404 Not Found"))
-        found = gateway.find_charge(toss.order_id(), toss.clock.now(), "KRW", TIMEOUT)
+        found = gateway.find_charge(toss.query(toss.order_id()), TIMEOUT)
         assert isinstance(found, Unknown)
 
 

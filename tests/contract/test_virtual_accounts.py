@@ -25,16 +25,14 @@ from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.ports import UnsupportedOperation
 from infra.sandbox.server import BadControl
-from tests.contract.conftest import TIMEOUT, SystemClock
+from tests.contract.conftest import TIMEOUT, SystemClock, needs
 
 SPECS = {name: Registry(HttpClient(), SystemClock()).spec(name) for name in ADAPTERS}
 ABLE = [name for name, spec in SPECS.items() if Operation.ISSUE_VIRTUAL_ACCOUNT in spec.operations]
 REFUND_TO = RefundAccount("홍길동", "088", "110-123-456789")
 
 
-@pytest.fixture(params=ABLE)
-def bench(request, connect):
-    return connect(request.param)
+pytestmark = needs(Operation.ISSUE_VIRTUAL_ACCOUNT)
 
 
 @pytest.fixture
@@ -265,7 +263,7 @@ def changed(**changes):
 def found(toss, answering, answer, order_id="order-1"):
     body = json.dumps(answer).encode()
     gateway = toss.connect(toss.simulator.TEST_CREDENTIALS, answering(body))
-    return gateway.find_charge(order_id, toss.clock.now(), "KRW", TIMEOUT)
+    return gateway.find_charge(toss.query(order_id), TIMEOUT)
 
 
 def test_toss_account_is_read(toss, answering):

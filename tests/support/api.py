@@ -39,7 +39,7 @@ class Api:
             elif self.token:
                 sent["Authorization"] = self.token
         reply = self._http.request(method, path, headers=sent, body=body)
-        answer = json.loads(reply.body)
+        answer = reply.body.decode() if _is_plain(reply) else json.loads(reply.body)
         if self._checked:
             check_answer(method, path, reply.status_code, answer)
         return reply.status_code, answer
@@ -69,6 +69,10 @@ class Api:
         assert (status, body["code"]) == (200, 0), body
         self.token = body["response"]["access_token"]
         return self
+
+
+def _is_plain(reply: Any) -> bool:
+    return str(reply.headers.get("Content-Type", "")).startswith("text/plain")
 
 
 CARD = {"card_number": "4242-4242-4242-4242", "expiry": "2030-12", "birth": "880101", "pwd_2digit": "12"}

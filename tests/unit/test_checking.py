@@ -240,7 +240,14 @@ def test_cancelled_by_a_person_before_we_knew_that_it_was_approved(world, hook):
         found = inner.find_charge(*args)
         if not done:
             by_hand = CancelRequest(
-                "console", "order", found.gateway_ref, found.amount, found.amount, found.amount, "console"
+                "console",
+                "order",
+                found.gateway_ref,
+                found.amount,
+                found.amount,
+                found.amount,
+                "console",
+                world.clock.now(),
             )
             done.append(inner.cancel(by_hand, 5))
         return inner.find_charge(*args)

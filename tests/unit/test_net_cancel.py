@@ -391,7 +391,7 @@ def test_an_adapter_without_a_query_says_so():
     adapter = base.Base()
     adapter.spec = nice_v2.SPEC
     with pytest.raises(UnsupportedOperation, match="nice_v2: no query"):
-        adapter.find_charge("o", None, "KRW", 1)
+        adapter.find_charge(None, 1)
 
 
 def test_of_many_that_look_at_once_one_undoes(world, nice):

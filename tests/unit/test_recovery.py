@@ -446,10 +446,10 @@ def test_a_key_goes_even_if_an_adapter_breaks(world, api, key):
 
 
 def test_a_gateways_half_characters_are_not_stored(world):
-    from chalicelib.gateways import http
+    from chalicelib.gateways import wire
 
-    assert http.quote_text("a\ud800b") == "a?b"
-    payment = Declined(DeclineReason.ISSUER_DECLINED, "3095", http.quote_text("\ud800"))
+    assert wire.quote_text("a\ud800b") == "a?b"
+    payment = Declined(DeclineReason.ISSUER_DECLINED, "3095", wire.quote_text("\ud800"))
     assert payment.message.encode()
 
 

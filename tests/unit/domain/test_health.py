@@ -144,9 +144,13 @@ def test_pauses_are_scaled():
 
 
 @pytest.mark.parametrize("reason", DeclineReason)
-def test_who_declines_is_well_but_for_maintenance(reason):
+def test_who_declines_a_card_is_well(reason):
     sign = sign_of("a", NOW, Declined(reason, "X", "no"))
-    assert sign == (None if reason is DeclineReason.GATEWAY_MAINTENANCE else Sign("a", NOW))
+    expected = {
+        DeclineReason.GATEWAY_MAINTENANCE: None,
+        DeclineReason.CHANNEL_REJECTED: Sign("a", NOW, "[X] no"),  # it is the channel that is refused, and not the card
+    }
+    assert sign == expected.get(reason, Sign("a", NOW))
 
 
 def test_what_results_say():

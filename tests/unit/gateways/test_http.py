@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.gateways.http import HttpClient, NoReplyError, NotSentError, Reply, instant, plain_text
+from chalicelib.gateways.http import HttpClient, NoReplyError, NotSentError, Reply
+from chalicelib.gateways.wire import instant, plain_text
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Trace: abc\r\n\r\nhi"
 

@@ -1,0 +1,58 @@
+"""What a gateway tells of a charge by itself: that its review has ended, or that somebody took the money back.
+
+For gateways that decide later (`Pending`), or that can be asked by a number only, which a lost reply did not tell:
+there the notice is the only way to learn it. It is never believed; it says what to ask for, and the gateway is asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from chalicelib.domain.charging import ChargeNotice
+from chalicelib.domain.errors import NotFound, Unavailable
+from chalicelib.domain.merchants import Routing
+from chalicelib.domain.payments import Payment, State, imp_uid_of
+from chalicelib.ports import Conflict, Deps, Ref, UnsupportedOperation
+from chalicelib.usecases import settling
+from chalicelib.usecases.recording import alarm
+from chalicelib.usecases.vault import open_gateway
+
+NOT_OURS = "해당하는 결제가 없습니다. (no such payment)"
+NOT_NOW = "지금은 확인할 수 없습니다. 잠시 후 다시 보내 주세요. (cannot be verified now, send it again)"
+
+
+def charge_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mapping[str, Any]) -> None:
+    """Look at the payment that a notice is about.
+
+    Raises InvalidRequest and NotFound for what is not a notice to us, and Unavailable where the gateway shall send it
+    again.
+    """
+    routing = deps.store.load(Ref(Routing, (merchant_id,)))
+    if routing is None:
+        raise NotFound(NOT_OURS)
+    try:
+        notice = open_gateway(deps, routing, channel_key).read_charge_notice(fields)
+    except UnsupportedOperation:
+        raise NotFound(NOT_OURS) from None
+    payment = _noticed(deps, merchant_id, channel_key, notice)
+    if payment.attempt.order_id != notice.order_id:
+        # An earlier try was called "not charged" before the next one was sent. Nobody else would see this money.
+        alarm(f"{notice.order_id}: the gateway reports {notice.gateway_ref} for a try that was given up", payment)
+        return
+    if payment.state is State.PAID and not notice.taken_back:
+        return
+    if payment.is_held(deps.clock.now()):
+        raise Unavailable(NOT_NOW)
+    try:
+        settling.look(deps, routing, replace(payment, gateway_ref=payment.gateway_ref or notice.gateway_ref))
+    except Conflict:
+        raise Unavailable(NOT_NOW) from None
+
+
+def _noticed(deps: Deps, merchant_id: str, channel_key: str, notice: ChargeNotice) -> Payment:
+    imp_uid = imp_uid_of(notice.order_id)
+    payment = deps.store.load(Ref(Payment, (merchant_id, imp_uid))) if imp_uid else None
+    ours = {(attempt.order_id, attempt.channel_key) for attempt in payment.attempts} if payment else set()
+    if payment is None or (notice.order_id, channel_key) not in ours:
+        raise NotFound(NOT_OURS)
+    return payment
