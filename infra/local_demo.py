@@ -5,14 +5,17 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.sandbox.server import PROVIDERS
 from infra.sandbox.server import module as simulator
 
-WEIGHTS = {"tosspayments": 60, "nice_v2": 40}
+ABROAD = ("paymentwall", "paypal_v2")
+PICKY = ("ksnet", "nice_v2", "paymentwall", "paypal_v2", "smartro_v2", "tosspayments")
+"""Each wants something else of a request: a group of them shows who is left out, and why."""
 
 
 class AdminRefused(Exception):
@@ -68,20 +71,36 @@ def new_merchant(api: str) -> dict[str, Any]:
 
     made = merchants.create(container.get(), "Demo")
     admin = Admin(api, made.admin_token)
-    channels = {provider: _channel(admin, provider) for provider in WEIGHTS}
-    entries = [{"channel_key": channels[name], "weight": weight, "enabled": True} for name, weight in WEIGHTS.items()]
-    group = {"name": "default", "environment": "test", "failover": "unsent", "channels": entries}
-    group_id = admin.must("POST", "/admin/channel-groups", group)["id"]
-    admin.must("PUT", "/admin/settings", {"default": group_id})
+    channels = {provider: _channel(admin, provider) for provider in PROVIDERS}
+    shares = {
+        "default": {"tosspayments": 60, "nice_v2": 40},
+        "korea": _evenly([provider for provider in PROVIDERS if provider not in ABROAD]),
+        "mixed": _evenly([provider for provider in PROVIDERS if provider in PICKY]),
+    }
+    groups = {name: _group(admin, name, {channels[pg]: w for pg, w in share.items()}) for name, share in shares.items()}
+    admin.must("PUT", "/admin/settings", {"default": groups["default"]})
     return {
         "imp_key": made.imp_key,
         "imp_secret": made.imp_secret,
         "user_code": made.user_code,
         "admin_token": made.admin_token,
         "webhook_secret": made.webhook_secret,
-        "groups": {"default": group_id},
+        "groups": groups,
         "channels": channels,
     }
+
+
+def _evenly(providers: Sequence[str]) -> dict[str, int]:
+    share, rest = divmod(100, len(providers))
+    return {provider: share + (n < rest) for n, provider in enumerate(providers)}
+
+
+def _group(admin: Admin, name: str, weights: Mapping[str, int]) -> str:
+    """weights: by channel key."""
+    entries = [{"channel_key": key, "weight": weight, "enabled": True} for key, weight in weights.items()]
+    group = {"name": name, "environment": "test", "failover": "unsent", "channels": entries}
+    group_id: str = admin.must("POST", "/admin/channel-groups", group)["id"]
+    return group_id
 
 
 def _channel(admin: Admin, provider: str) -> str:
@@ -151,6 +170,8 @@ smart-routing answers at {api}   (Ctrl-C stops it)
   admin token     {demo["admin_token"]}
   webhook secret  {webhook_secret}
   default group   {group}
+  other groups    korea: {demo["groups"]["korea"]}
+                  mixed: {demo["groups"]["mixed"]} (who takes what, and why not)
   simulators
 {simulators}
   (all of it is in {file}; there is no console yet)

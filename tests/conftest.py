@@ -73,12 +73,16 @@ def dynamodb_local_url():
         yield url
 
 
+USUAL_GATEWAYS = ("nice_v2", "tosspayments")
+
+
 @pytest.fixture
-def sandboxes():
-    """Running simulators with empty books and no faults."""
+def sandboxes(request):
+    """Running simulators with empty books and no faults: of two gateways, or of those in the mark `gateways`."""
     from infra.sandbox import run
 
-    with run() as boxes:
+    mark = request.node.get_closest_marker("gateways")
+    with run(mark.args if mark else USUAL_GATEWAYS) as boxes:
         yield boxes
 
 

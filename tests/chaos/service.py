@@ -19,7 +19,7 @@ from chalicelib.usecases import timer
 from infra.sandbox.server import Books
 from tests.chaos.faults import Killed, Tape, taped
 from tests.support.api import Api
-from tests.support.recovery import Restricted
+from tests.support.recovery import Respecified
 from tests.support.world import VisibleQueue, World
 
 HOOK = "https://shop.example/hook"
@@ -69,7 +69,7 @@ class Service:
         """From here on every call goes over this tape."""
         self.tape = tape
         deps = taped(self.world, tape)
-        self.deps = replace(deps, gateways=Restricted(deps.gateways, self.missing, {})) if self.missing else deps
+        self.deps = replace(deps, gateways=Respecified(deps.gateways, self.missing, (), {})) if self.missing else deps
         container.install(self.deps)
 
     def channel(self, provider: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from infra.sandbox import PROVIDERS
 from tests.support.local_service import CARD, ROOT, alive, ask, running, start, stop, until
 from tests.support.real import require
 
@@ -30,7 +31,7 @@ def test_the_file_says_what_others_rely_on(local_service):
             "gateways",
     ]  # fmt: skip
     assert set(local_service["console"]) == {"url", "email", "password"}
-    assert set(local_service["channels"]) == {"tosspayments", "nice_v2"}
+    assert set(local_service["channels"]) == set(PROVIDERS)
     assert set(local_service["gateways"]) >= {"tosspayments", "nice_v2"}
     assert re.fullmatch(r"channel-group-test-[0-9a-f-]{36}", local_service["groups"]["default"])
     assert all(re.fullmatch(r"channel-key-[0-9a-f-]{36}", key) for key in local_service["channels"].values())

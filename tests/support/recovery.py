@@ -42,39 +42,40 @@ def meddle(world, **methods):
     world.deps = replace(world.deps, gateways=Meddling(world.deps.gateways, **methods))
 
 
-class Restricted:
-    """The real gateways, but with less in their specs, and nothing behind what is left out."""
+class Respecified:
+    """The real gateways, but with other values in their specs, and nothing behind what is left out."""
 
-    def __init__(self, real, without, changes):
-        self._real, self._without, self._changes = real, frozenset(without), changes
+    def __init__(self, real, without, adding, changes):
+        self._real, self._without, self._adding, self._changes = real, frozenset(without), frozenset(adding), changes
 
     def __getattr__(self, name):
         return getattr(self._real, name)
 
     def spec(self, provider):
         spec = self._real.spec(provider)
-        return replace(spec, operations=spec.operations - self._without, **self._changes)
+        operations = spec.operations - self._without | self._adding
+        return replace(spec, operations=operations, **self._changes)
 
     def specs(self):
         return [self.spec(spec.provider) for spec in self._real.specs()]
 
     def open(self, channel, credentials):
-        inner, without, spec = self._real.open(channel, credentials), self._without, self.spec(channel.pg_provider)
+        inner, spec = self._real.open(channel, credentials), self.spec(channel.pg_provider)
 
         class Gateway:
             def __getattr__(self, name):
                 if name == "spec":
                     return spec
-                if name == "find_charge" and Operation.FIND in without:
+                if name == "find_charge" and not spec.operations & {Operation.FIND, Operation.READ}:
                     raise UnsupportedOperation(name)
                 return getattr(inner, name)
 
         return Gateway()
 
 
-def restrict(world, *without, **changes):
-    """From here on this world's gateways can do less: operations they do not have, and other values in their specs."""
-    use(world, gateways=Restricted(world.deps.gateways, without, changes))
+def restrict(world, *without, adding=(), **changes):
+    """From here on this world's gateways lack operations, or seem to have more, or have other values in their specs."""
+    use(world, gateways=Respecified(world.deps.gateways, without, adding, changes))
 
 
 class Dying:

@@ -63,5 +63,6 @@ def _validator(method: str, template: str, status: str) -> Draft202012Validator 
         return None
     if "$ref" in response:
         response = _document()["components"]["responses"][response["$ref"].rpartition("/")[2]]
-    schema = response["content"]["application/json"]["schema"]
+    [media] = response["content"].values()
+    schema = media["schema"]
     return Draft202012Validator({**schema, "components": _document()["components"]})

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.container import SystemClock
-from chalicelib.gateways.http import HttpClient
-from chalicelib.gateways.registry import Registry
+from chalicelib.gateways.registry import ADAPTERS
 from chalicelib.storage.items import KINDS
+from infra import gateway_table
 
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "docs" / "api.md").read_text()
@@ -31,11 +30,16 @@ def test_every_route_is_described(path):
     assert any(form in API for form in spelled(path)), f"{path} is missing in docs/api.md"
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
-def test_every_gateway_is_in_the_readme(readme):
-    text = (ROOT / readme).read_text()
-    for spec in Registry(HttpClient(), SystemClock()).specs():
-        assert f"`{spec.provider}`" in text
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_table_of_gateways_is_up_to_date(language):
+    text = gateway_table.FILES[language].read_text()
+    table = gateway_table.render(language)
+    assert gateway_table.inserted(text, table) == text, "run: .venv/bin/python -m infra.gateway_table"
+    assert all(f"| `{provider}` |" in table for provider in ADAPTERS)
+
+
+def test_every_gateway_has_its_page():
+    assert {page.stem for page in (ROOT / "docs" / "gateways").glob("*.md")} == {*ADAPTERS, "README", "without-adapter"}
 
 
 def test_every_kind_of_item_is_in_the_architecture():

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.domain.declines import DeclineReason
-from chalicelib.gateways import nice_v2, tosspayments
+from chalicelib.gateways import nice_v2, tosspayments, wire
 
 # Toss Payments: error codes by operation (issue, charge, confirm, cancel) and the general ones, 2026.
 TOSS = [
@@ -346,6 +346,6 @@ def test_what_may_have_moved_money_is_no_decline(module, codes):
 
 
 def test_ranges_of_codes():
-    assert nice_v2._codes("A299-A302 3041") == {"A299", "A300", "A301", "A302", "3041"}
-    assert nice_v2._codes("X001-X003") == {"X001", "X002", "X003"}
-    assert nice_v2._codes("P007-P010") == {"P007", "P008", "P009", "P010"}
+    assert wire.codes("A299-A302 3041") == {"A299", "A300", "A301", "A302", "3041"}
+    assert wire.codes("X001-X003") == {"X001", "X002", "X003"}
+    assert wire.codes("P007-P010") == {"P007", "P008", "P009", "P010"}

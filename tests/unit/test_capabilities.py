@@ -1,0 +1,536 @@
+"""What gateways can and cannot do is data: routing, failover, settlement and issuing read it and know no names."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.charging import (
+    Approved,
+    Buyer,
+    ChargeNotice,
+    CredentialField,
+    Declined,
+    FieldRule,
+    GatewaySpec,
+    KeyIssued,
+    NotSent,
+    Operation,
+    OrderIdScope,
+    PaymentRequest,
+    Pending,
+    TestAccess,
+    Unknown,
+)
+from chalicelib.domain.declines import DeclineReason
+from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, Unavailable
+from chalicelib.domain.errors import NotFound as NoSuch
+from chalicelib.domain.health import HealthState
+from chalicelib.domain.money import Money
+from chalicelib.domain.payments import State
+from chalicelib.usecases import billing_keys, charge_notices, charges, health
+from chalicelib.usecases.choosing import Target
+from chalicelib.usecases.looks import ask, can_ask
+from tests.support.api import CARD as WIRE_CARD
+from tests.support.recovery import balance, cancel, meddle, onetime, payment_of, restrict, settle, stored
+from tests.support.world import CARD, request
+
+REFUSED = Declined(DeclineReason.CHANNEL_REJECTED, "UNAUTHORIZED_KEY", "인증되지 않은 시크릿 키입니다.")
+
+
+def spec(**changes):
+    known = {
+        "provider": "x",
+        "label": "엑스",
+        "operations": frozenset({Operation.CHARGE_CARD}),
+        "currencies": frozenset({"KRW", "TWD"}),
+        "credentials": (),
+        "settling_delay": timedelta(minutes=1),
+        "order_id_scope": OrderIdScope.NONE,
+        "test_access": TestAccess.PUBLIC,
+    }
+    return GatewaySpec(**{**known, **changes})
+
+
+@pytest.fixture
+def toss(world):
+    world.group([(world.channel("tosspayments"), 100)], failover="off")
+    world.webhook_url("https://shop.example/hook")
+    return world.sandboxes["tosspayments"]
+
+
+def at_once(world, payment):
+    """A look at it now."""
+    world.clock.set(max(world.clock.now(), stored(world, payment).due_at))
+    settle(world, payment)
+    return stored(world, payment)
+
+
+# --- what a request must look like --------------------------------------------------------------------------------
+
+
+def test_a_field_that_is_not_as_it_must_be_is_named():
+    name = FieldRule("buyer.name", r"\S+ \S.*", "이름과 성을 띄어 써 주세요. (first and last name)")
+    uid = FieldRule("merchant_uid", r"[A-Za-z0-9]{1,40}", "영문과 숫자만 사용할 수 있습니다. (letters and digits)")
+    rules = spec(field_rules=(name, uid))
+    wanted = PaymentRequest("order-1", Money(1000), buyer=Buyer("홍길동"))
+    assert rules.objections(Operation.CHARGE_CARD, wanted) == (
+        "buyer_name: 엑스: 이름과 성을 띄어 써 주세요. (first and last name)",
+        "merchant_uid: 엑스: 영문과 숫자만 사용할 수 있습니다. (letters and digits)",
+    )
+    fine = replace(wanted, merchant_uid="order1", buyer=Buyer("Gildong Hong"))
+    assert rules.objections(Operation.CHARGE_CARD, fine) == ()
+    assert rules.objections(Operation.CHARGE_CARD, replace(fine, buyer=Buyer())) == ()  # a rule is about what is there
+
+
+def test_a_currency_may_be_taken_in_whole_units_only():
+    rules = spec(whole_units=frozenset({"TWD"}))
+    odd, whole = (PaymentRequest("o", Money(amount, "TWD")) for amount in (1050, 1000))
+    assert rules.objections(Operation.CHARGE_CARD, whole) == ()
+    [text] = rules.objections(Operation.CHARGE_CARD, odd)
+    assert text.startswith("amount: ")
+    assert rules.objections(Operation.CHARGE_CARD, PaymentRequest("o", Money(1050))) == ()
+
+
+def test_a_contract_widens_what_a_channel_can_do():
+    option = CredentialField("guard", "g", secret=False, required=False, adds=frozenset({Operation.FIND}))
+    rules = spec(credentials=(option, CredentialField("other", "o")))
+    assert Operation.FIND not in rules.operations
+    assert rules.under({"guard": "Y"}).operations == rules.operations | {Operation.FIND}
+    for credentials in ({}, {"guard": "N"}, {"other": "Y"}):
+        assert rules.under(credentials) is rules
+
+
+# --- asking -------------------------------------------------------------------------------------------------------
+
+
+def test_by_number_a_charge_can_be_asked_for_once_the_number_is_known(world, toss):
+    restrict(world, Operation.FIND, adding=[Operation.READ])
+    payment = onetime(world)
+    gateway = world.deps.gateways.open(
+        next(iter(charges.load_routing(world.deps, world.merchant_id).channels.values())), {}
+    )
+    assert can_ask(world.deps, payment, gateway)
+    unknown = replace(payment, gateway_ref=None)
+    assert not can_ask(world.deps, unknown, gateway)
+    assert ask(world.deps, gateway, unknown) == Unknown("the gateway cannot be asked")
+
+
+def test_a_lost_reply_at_a_gateway_without_a_query_is_a_persons(world, toss):
+    restrict(world, Operation.FIND, adding=[Operation.READ])
+    toss.fail("charge", "reply_lost")
+    payment = onetime(world)
+    assert payment.v1_status == "ready"
+    looked = at_once(world, payment)
+    assert (looked.state, looked.due_at) == (State.UNKNOWN, None)
+    assert looked.alarm
+    world.run_to_quiet(hours=48)
+    assert stored(world, payment).state is State.UNKNOWN
+    assert balance(world) == 8900
+
+
+def test_a_lost_cancel_is_settled_by_number(world, toss):
+    restrict(world, Operation.FIND, adding=[Operation.READ])
+    payment = onetime(world)
+    toss.fail("cancel", "reply_lost")
+    cancel(world, payment)
+    assert stored(world, payment).open_cancel
+    after = at_once(world, payment)
+    assert after.open_cancel is None
+    assert (after.balance, balance(world), after.alarm) == (Money(0), 0, None)
+
+
+def test_another_amount_is_given_back_by_number(world, toss):
+    restrict(world, Operation.FIND, adding=[Operation.READ])
+    toss.fail("charge", "wrong_amount")
+    payment = onetime(world)
+    assert payment.v1_status == "ready"
+    after = at_once(world, payment)
+    assert (after.state, balance(world)) == (State.FAILED, 0)
+
+
+def test_a_query_that_knows_an_order_for_a_while_is_no_query_afterwards(world, toss):
+    restrict(world, find_window=timedelta(hours=6))
+    toss.fail("charge", "timeout", seconds=0.01)
+    toss.fail("find", "http_500", times=1000)
+    payment = onetime(world)
+    world.clock.advance(hours=5, minutes=59)
+    assert at_once(world, payment).due_at is not None
+    toss.clear_faults()
+    world.clock.set(payment.attempt.started_at + timedelta(hours=6))
+    after = at_once(world, payment)
+    assert (after.state, after.due_at) == (State.UNKNOWN, None)  # "not found" would mean nothing by now
+    assert after.alarm
+
+
+# --- deciding later -----------------------------------------------------------------------------------------------
+
+
+def reviewing(world, end=None):
+    """The gateway takes the charge and looks into it; `end` is what it says when asked, once it is set."""
+    says = {"end": end}
+
+    def charge(inner, *args):
+        result = inner.charge_card(*args)
+        assert isinstance(result, Approved)
+        return Pending(result.gateway_ref, "risk review")
+
+    def find(inner, query, timeout):
+        assert query.gateway_ref
+        return says["end"] or Pending(query.gateway_ref, "risk review")
+
+    meddle(world, charge_card=charge, find_charge=find)
+    return says
+
+
+def test_what_is_reviewed_is_ready_and_charged_nowhere_else(world):
+    world.two_gateways((100, 0), failover="declined")
+    reviewing(world)
+    payment = onetime(world)
+    assert (payment.v1_status, len(payment.attempts)) == ("ready", 1)
+    assert payment.attempt.outcome == "pending"
+    assert payment.gateway_ref
+    world.run_to_quiet(hours=48)
+    waiting = stored(world, payment)
+    assert (waiting.state, waiting.alarm) == (State.UNKNOWN, None)  # it has its time
+    assert waiting.due_at is not None
+    world.run_to_quiet(hours=30)
+    assert "risk review" in stored(world, payment).alarm
+    with pytest.raises(Refused):
+        onetime(world)
+
+
+@pytest.mark.parametrize("end", ["approved", "declined"])
+def test_a_review_ends(world, toss, end):
+    says = reviewing(world)
+    payment = onetime(world)
+    assert at_once(world, payment).v1_status == "ready"
+    approved = Approved(payment.gateway_ref, Money(8900), world.clock.now())
+    says["end"] = approved if end == "approved" else Declined(DeclineReason.FRAUD_SUSPECTED, "R", "risk")
+    after = at_once(world, payment)
+    assert after.state is (State.PAID if end == "approved" else State.FAILED)
+    world.run_to_quiet(hours=1)
+    [told] = [json.loads(body)["status"] for _, body, _ in world.sender.sent]
+    assert told == after.v1_status
+
+
+def test_a_review_that_ends_in_another_amount_goes_back(world, toss):
+    says = reviewing(world)
+    payment = onetime(world)
+    says["end"] = Approved(payment.gateway_ref, Money(8901), world.clock.now(), balance=Money(0))
+    assert at_once(world, payment).state is State.FAILED
+
+
+# --- notices ------------------------------------------------------------------------------------------------------
+
+
+def noticing(world, **found):
+    """Notices are believed to be the gateway's: {"order": ..., "ref": ...}; `bad` is none."""
+
+    def read(_, fields):
+        if "bad" in fields:
+            raise InvalidRequest("sig", "sig: 서명이 올바르지 않습니다. (wrong signature)")
+        return ChargeNotice(fields["order"], fields["ref"], taken_back=bool(fields.get("back")))
+
+    meddle(world, read_charge_notice=read, **found)
+
+
+def tell(world, payment, **fields):
+    told = {"order": payment.attempt.order_id, "ref": "ref-1", **fields}
+    charge_notices.charge_notice(world.deps, world.merchant_id, world.channels["tosspayments"], told)
+
+
+def test_a_notice_tells_the_number_to_ask_by(world, toss):
+    restrict(world, Operation.FIND, adding=[Operation.READ])
+    asked = []
+
+    def find(_, query, __):
+        asked.append(query.gateway_ref)
+        return Approved("ref-1", Money(8900), world.clock.now())
+
+    noticing(world, find_charge=find)
+    toss.fail("charge", "reply_lost")
+    payment = onetime(world)
+    at_once(world, payment)
+    assert asked == []
+    tell(world, payment)
+    after = stored(world, payment)
+    assert (after.state, after.gateway_ref, asked) == (State.PAID, "ref-1", ["ref-1"])
+    tell(world, payment)  # once more: nothing to do
+    assert asked == ["ref-1"]
+    tell(world, payment, back=True)  # somebody took it back: the books are compared
+    assert asked == ["ref-1", "ref-1"]
+
+
+def test_a_notice_of_money_that_went_back_calls_a_person(world, toss):
+    payment = onetime(world)
+    noticing(world)
+    cancelled_elsewhere(world, payment)
+    tell(world, payment, back=True)
+    assert "balance differs" in stored(world, payment).alarm
+
+
+def cancelled_elsewhere(world, payment):
+    """At the gateway's own console."""
+    [row] = [t for t in world.sandboxes["tosspayments"].transactions() if t["pg_tid"] == payment.gateway_ref]
+    books = world.sandboxes["tosspayments"].simulator.books
+    charge = books.any_of(row["order_id"])
+    from infra.sandbox.server import Cancel
+
+    charge.cancels.append(Cancel("console", "console-1", 8900, world.clock.now().timestamp(), "console"))
+
+
+def test_notices_that_are_not_for_us(world, toss):
+    payment = onetime(world)
+    with pytest.raises(NoSuch):  # this gateway sends none
+        tell(world, payment)
+    noticing(world)
+    for order in ("imp000000000000a1", payment.attempt.order_id[:-1] + "2", "no order of ours"):
+        with pytest.raises(NoSuch):
+            tell(world, payment, order=order)
+    with pytest.raises(InvalidRequest):
+        tell(world, payment, bad="1")
+    with pytest.raises(NoSuch):
+        charge_notices.charge_notice(world.deps, "imp00000000", world.channels["tosspayments"], {})
+
+
+def test_a_notice_that_comes_while_we_are_at_work_is_to_come_again(world, toss):
+    noticing(world)
+    told = []
+
+    def charge(inner, order_id, *args):
+        with pytest.raises(Unavailable):
+            tell(world, payment_of(world), order=order_id)
+        told.append(order_id)
+        return inner.charge_card(order_id, *args)
+
+    meddle(world, charge_card=charge)
+    assert onetime(world).state is State.PAID
+    assert told
+
+
+def test_a_notice_about_a_try_that_was_given_up_calls_a_person(world, caplog):
+    a, b = world.channel("tosspayments"), world.channel("nice_v2")
+    world.group([(a, 100), (b, 0)], failover="unsent")
+    meddle(
+        world,
+        charge_card=lambda inner, *args: (
+            NotSent("x") if "Toss" in str(inner) or a in str(inner) else inner.charge_card(*args)
+        ),
+    )
+    world.sandboxes["tosspayments"].fail("charge", "refuse", seconds=30)
+    payment = onetime(world)
+    world.sandboxes["tosspayments"].clear_faults()
+    assert [attempt.channel_key for attempt in payment.attempts] == [a, b]
+    noticing(world)
+    caplog.clear()
+    tell(world, payment, order=payment.attempts[0].order_id)
+    assert any(getattr(record, "needs_a_person", False) for record in caplog.records)
+
+
+def test_the_notices_route_answers_as_such_gateways_want(api, world, toss):
+    noticing(world)
+    payment = onetime(world)
+    from chalicelib import container
+
+    container.install(world.deps)
+    path = f"/notices/{world.merchant_id}/{world.channels['tosspayments']}"
+    assert api.get(path, order=payment.attempt.order_id, ref="r") == (200, "OK")
+    assert api.get(path, order="x", ref="r")[0] == 404
+    assert api.get(path, bad="1")[0] == 400
+
+
+# --- a channel that its gateway refuses ---------------------------------------------------------------------------
+
+
+def test_a_refused_channel_is_named_and_is_no_card_decline(api, world):
+    key = world.channel("tosspayments", "메인 토스")
+    world.group([(key, 100)], failover="off")
+    meddle(world, charge_card=lambda *_: REFUSED)
+    from chalicelib import container
+
+    container.install(world.deps)
+    _, body = api.post("/subscribe/payments/onetime", WIRE_CARD, merchant_uid="m0", amount=1000, name="n")
+    reason = body["response"]["fail_reason"]
+    assert "메인 토스(tosspayments)" in reason
+    assert "[UNAUTHORIZED_KEY] 인증되지 않은 시크릿 키입니다." in reason  # the gateway's own words stay
+
+
+def test_a_refused_channel_goes_down_and_comes_back_when_it_is_accepted(world):
+    world.two_gateways((60, 40), failover="off")
+    toss = world.channels["tosspayments"]
+    before = world.deps
+    meddle(
+        world,
+        charge_card=lambda inner, *args: REFUSED if inner.spec.provider == "tosspayments" else inner.charge_card(*args),
+        find_charge=lambda *_: Unknown("the query was refused", "UNAUTHORIZED_KEY", unwell=True),
+    )
+    for n in range(20):
+        onetime(world, f"m{n}")
+    assert health.load(world.deps, world.merchant_id).of(toss).state is HealthState.DOWN
+    assert {onetime(world, f"n{n}").attempt.pg_provider for n in range(10)} == {"nice_v2"}
+    world.clock.advance(minutes=1)
+    world.sweep()
+    world.run_queue()
+    assert health.load(world.deps, world.merchant_id).of(toss).state is HealthState.DOWN  # refused to the probe as well
+    world.deps = before
+    world.clock.advance(minutes=20)
+    world.sweep()
+    world.run_queue()
+    assert health.load(world.deps, world.merchant_id).of(toss).state is HealthState.PROBATION
+
+
+def test_issuing_without_that_contract_takes_no_channel_out(world):
+    world.two_gateways()
+    meddle(world, issue_billing_key=lambda *_: REFUSED)
+    for _ in range(5):
+        with pytest.raises(billing_keys.IssueFailed):
+            billing_keys.issue(world.deps, world.merchant_id, billing_keys.Issue("c1", CARD, Target()))
+    assert health.load(world.deps, world.merchant_id).channels == {}
+
+
+# --- failover -----------------------------------------------------------------------------------------------------
+
+
+class Silent:
+    """In place of the gateways: one provider that only a person could settle."""
+
+    def __init__(self, real, provider):
+        self._real, self._provider = real, provider
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def spec(self, provider):
+        found = self._real.spec(provider)
+        if provider != self._provider:
+            return found
+        return replace(found, operations=found.operations - {Operation.FIND}, net_cancel_window=None)
+
+
+def test_who_cannot_be_asked_is_tried_last(world):
+    """First by weight like any other, and after the others when it comes to failing over."""
+    first = world.channel("tosspayments", "first")
+    silent, asked = world.channel("nice_v2", "silent"), world.channel("tosspayments", "asked")
+    world.group([(first, 50), (silent, 49), (asked, 1)], failover="unsent")
+    world.deps = replace(world.deps, gateways=Silent(world.deps.gateways, "nice_v2"))
+    meddle(world, charge_card=lambda *_: NotSent("refused"))
+    tried = [[a.channel_key for a in onetime(world, f"m{n}").attempts] for n in range(12)]
+    orders = {tuple(order) for order in tried}
+    assert (first, asked, silent) in orders
+    assert (first, silent, asked) not in orders
+    assert any(order[0] == silent for order in orders)
+    payment = next(p for p in (payment_of(world, f"m{n}") for n in range(12)) if p.attempts[0].channel_key == first)
+    [last] = [e for e in payment.attempts[1].decision.exclusions if e.code == "last"]
+    assert last.channel_key == silent
+
+
+# --- a key that comes with a charge -------------------------------------------------------------------------------
+
+
+def keeping(world, **more):
+    """Toss, as if its keys came with a charge only."""
+    restrict(world, Operation.ISSUE_BILLING_KEY, adding=[Operation.KEY_BY_CHARGE])
+
+    def charge(inner, order_id, wanted, card, timeout):
+        result = inner.charge_card(order_id, wanted, card, timeout)
+        if not (wanted.keep_card and isinstance(result, Approved)):
+            return result
+        from chalicelib.domain.charging import CardSummary
+
+        return replace(result, key=KeyIssued({"billing_key": "bk", "customer_key": "ck"}, CardSummary(number="****")))
+
+    meddle(world, charge_card=charge, **more)
+    from chalicelib import container
+
+    container.install(world.deps)
+
+
+def test_at_issue_it_is_skipped_with_a_word(world, toss):
+    keeping(world)
+    with pytest.raises(billing_keys.IssueFailed) as caught:
+        billing_keys.issue(world.deps, world.merchant_id, billing_keys.Issue("c1", CARD, Target()))
+    [failed] = caught.value.failed
+    assert failed.type == "INVALID_REQUEST"
+    assert "onetime" in failed.message
+
+
+def test_its_key_comes_from_onetime_with_a_customer_uid(api, world, toss):
+    keeping(world)
+    paid = {"amount": 8900, "name": "n"}
+    _, body = api.post("/subscribe/payments/onetime", WIRE_CARD, merchant_uid="m0", customer_uid="c1", **paid)
+    assert (body["response"]["status"], body["message"]) == ("paid", None)
+    key = billing_keys.find(world.deps, world.merchant_id, "c1")
+    assert list(key.channels) == [world.channels["tosspayments"]]
+    _, body = api.post("/subscribe/payments/onetime", WIRE_CARD, merchant_uid="m1", **paid)
+    assert body["response"]["status"] == "paid"
+    with pytest.raises(Refused):
+        billing_keys.find(world.deps, world.merchant_id, "c2")
+
+
+def test_the_other_channels_of_the_group_issue_theirs_beside_it(api, world):
+    world.two_gateways((100, 0))
+    nice = world.channels["nice_v2"]
+
+    restrict_toss_only(world)
+    _, body = api.post(
+        "/subscribe/payments/onetime", WIRE_CARD, merchant_uid="m0", amount=8900, name="n", customer_uid="c1"
+    )
+    assert body["response"]["pg_provider"] == "tosspayments"
+    key = billing_keys.find(world.deps, world.merchant_id, "c1")
+    assert set(key.channels) == {world.channels["tosspayments"], nice}
+
+
+def restrict_toss_only(world):
+    class ByCharge(Silent):
+        def spec(self, provider):
+            found = self._real.spec(provider)
+            if provider != self._provider:
+                return found
+            return replace(
+                found, operations=found.operations - {Operation.ISSUE_BILLING_KEY} | {Operation.KEY_BY_CHARGE}
+            )
+
+        def open(self, channel, credentials):
+            gateway = self._real.open(channel, credentials)
+            gateway.spec = self.spec(channel.pg_provider)
+            return gateway
+
+    from chalicelib import container
+    from chalicelib.domain.charging import CardSummary
+
+    world.deps = replace(world.deps, gateways=ByCharge(world.deps.gateways, "tosspayments"))
+
+    def charge(inner, order_id, wanted, card, timeout):
+        result = inner.charge_card(order_id, wanted, card, timeout)
+        return replace(result, key=KeyIssued({"billing_key": "bk"}, CardSummary())) if wanted.keep_card else result
+
+    meddle(world, charge_card=charge)
+    container.install(world.deps)
+
+
+def test_a_declined_card_gives_no_key(api, world, toss):
+    keeping(world)
+    stolen = {**WIRE_CARD, "card_number": "4000-0000-0000-0002"}
+    _, body = api.post(
+        "/subscribe/payments/onetime", stolen, merchant_uid="m0", amount=8900, name="n", customer_uid="c1"
+    )
+    assert body["response"]["status"] == "failed"
+    with pytest.raises(Refused):
+        billing_keys.find(world.deps, world.merchant_id, "c1")
+
+
+# --- constraints route --------------------------------------------------------------------------------------------
+
+
+def test_if_nobody_can_take_it_everybodys_reason_is_named(world):
+    world.two_gateways()
+    with pytest.raises(NoChannel) as caught:
+        charges.charge_card(
+            world.deps, world.merchant_id, replace(request(), amount=Money(1000, "USD")), CARD, Target()
+        )
+    text = str(caught.value.message)
+    assert text.count("currency:") == 2
+    assert "토스페이먼츠" in text
+    assert "나이스페이먼츠" in text
