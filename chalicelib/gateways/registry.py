@@ -19,6 +19,9 @@ ADAPTERS: Mapping[str, str] = MappingProxyType({
     "html5_inicis": "chalicelib.gateways.html5_inicis",
     "kcp": "chalicelib.gateways.kcp",
     "nice_v2": "chalicelib.gateways.nice_v2",
+    "paymentwall": "chalicelib.gateways.paymentwall",
+    "paypal_v2": "chalicelib.gateways.paypal_v2",
+    "settle": "chalicelib.gateways.settle",
     "tosspayments": "chalicelib.gateways.tosspayments",
 })  # fmt: skip
 """provider -> module. A module has SPEC, URLS (environment -> base URL), and a class Adapter."""

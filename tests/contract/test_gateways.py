@@ -444,6 +444,10 @@ NAMELESS = frozenset({"html5_inicis", "paymentwall", "welcome"})
 """Gateways whose answers name no order of ours, so that only the connection ties an answer to its question."""
 
 
+NUMBERED = frozenset({"settle"})
+"""Gateways where each question has a number of its own: an answer to an earlier one, even to the same, is none."""
+
+
 def test_an_answer_about_another_order_is_unknown(bench):
     """The true answer to somebody else's question. It is believed by whom it is for, or this would prove nothing."""
     key = bench.key() if bench.has(Operation.CHARGE_BILLING_KEY) else None
@@ -472,7 +476,8 @@ def test_a_find_about_another_order_is_unknown(bench):
     credentials, query = bench.simulator.TEST_CREDENTIALS, bench.query(order_id, approved.gateway_ref)
     found = bench.connect(credentials, http=tape).find_charge(query, TIMEOUT)
     assert isinstance(found, Approved)
-    assert bench.connect(credentials, http=Replaying(tape.replies)).find_charge(query, TIMEOUT) == found
+    if bench.provider not in NUMBERED:
+        assert bench.connect(credentials, http=Replaying(tape.replies)).find_charge(query, TIMEOUT) == found
     # Where answers name no order of ours, the gateway's number has to do.
     other = replace(
         query, **({"gateway_ref": "another"} if bench.provider in NAMELESS else {"order_id": bench.order_id()})

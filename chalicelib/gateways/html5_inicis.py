@@ -1,0 +1,727 @@
+"""KG Inicis, server API (INIAPI): key-in, billing keys, cancels, inquiry.
+
+Source of the rules, unless a line says otherwise: Inicis's manual as public notes quote it, its own samples, and public
+clients. How sure each fact is, and what an operator has to arrange: docs/gateways/html5_inicis.md.
+
+- Two generations side by side. v1 takes forms, signs their values one after the other, and wants card data encrypted.
+  v2 takes JSON and signs the very text of `data`. Keys are charged by v1, because v2 does not know those of the newer
+  billing window.
+- Each service has its own word for success: "00" of charges, keys, cancels and the v1 inquiry, "SUCCESS" of the v2
+  inquiry, "0000" of windows. One in the place of another is no yes.
+- The answer to a charge has its amount and no order id. That it is ours, only the connection says.
+- The same order sent twice is charged twice, and nothing undoes a charge by order id. Only a contract against used
+  order numbers (`order_guard`) makes an inquiry by order id mean anything.
+- A refusal comes with HTTP 200, mostly as code "01". What it means stands in its Korean text.
+"""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import (
+    Approved,
+    Buyer,
+    Cancelled,
+    CancelRequest,
+    CancelResult,
+    Card,
+    CardSummary,
+    ChargeQuery,
+    ChargeResult,
+    CredentialField,
+    Declined,
+    FindResult,
+    GatewayCancel,
+    GatewaySpec,
+    IssueRequest,
+    IssueResult,
+    KeyIssued,
+    NotFound,
+    NotSent,
+    Operation,
+    OrderIdScope,
+    PaymentRequest,
+    TestAccess,
+    Unknown,
+)
+from chalicelib.domain.declines import DeclineReason as R
+from chalicelib.domain.institutions import CARDS
+from chalicelib.domain.money import Money
+from chalicelib.gateways.base import Base
+from chalicelib.gateways.http import HttpClient, Reply
+from chalicelib.gateways.wire import (
+    ISSUER_WORDS,
+    codes,
+    cut,
+    from_seoul,
+    plain_text,
+    quote_text,
+    read_json,
+    seoul,
+    table,
+)
+from chalicelib.ports import Clock, UnsupportedOperation
+
+log = logging.getLogger(__name__)
+
+URLS = MappingProxyType(
+    {
+        Environment.LIVE: "https://iniapi.inicis.com",
+        Environment.TEST: "https://stginiapi.inicis.com",
+    }
+)
+
+SPEC = GatewaySpec(
+    provider="html5_inicis",
+    label="KG이니시스",
+    operations=frozenset(
+        {
+            Operation.CHARGE_CARD,
+            Operation.ISSUE_BILLING_KEY,
+            Operation.CHARGE_BILLING_KEY,
+            Operation.CANCEL,
+            Operation.PARTIAL_CANCEL,
+            Operation.READ,
+        }
+    ),
+    # Key-in and issue are known from public clients only; so is what an inquiry says of an order that is not there.
+    recalled=frozenset({Operation.CHARGE_CARD, Operation.ISSUE_BILLING_KEY, Operation.FIND}),
+    currencies=frozenset({"KRW"}),
+    credentials=(
+        CredentialField(
+            "mid",
+            "상점 아이디 (MID)",
+            secret=False,
+            pattern=r"[0-9A-Za-z]{1,10}",
+            # Published. On the live host they approve real cards, and undo that before midnight.
+            test_prefixes=("INIpayTest", "INIBillTst", "iniescrow0"),
+        ),
+        # AES-128 takes 16 bytes of each, as they are: the two equals signs at the iv's end belong to it.
+        CredentialField("iniapi_key", "INIAPI key", pattern=r"[!-~]{16}"),
+        CredentialField("iniapi_iv", "INIAPI iv", pattern=r"[!-~]{16}"),
+        CredentialField("site_url", "쇼핑몰 주소 (shop URL)", secret=False, pattern=r"https?://[!-~]{3,90}"),
+        CredentialField(
+            "client_ip", "요청 서버 IP (server IP)", secret=False, required=False, pattern=r"\d{1,3}(\.\d{1,3}){3}"
+        ),
+        CredentialField(
+            "order_guard",
+            "주문번호 중복방지 계약 (order number guard, Y/N)",
+            secret=False,
+            required=False,
+            pattern="[YN]",
+            adds=frozenset({Operation.FIND}),
+        ),
+        # For the payment windows, each with a key of its own.
+        CredentialField("sign_key", "웹결제 signkey", required=False),
+        CredentialField("inilite_key", "INILite key", required=False),
+        CredentialField("hash_key", "모바일 hash key", required=False),
+    ),
+    # How long an approval may take is not published.
+    settling_delay=timedelta(minutes=10),
+    order_id_scope=OrderIdScope.NONE,
+    test_access=TestAccess.PUBLIC,
+    required=MappingProxyType({Operation.CHARGE_CARD: ("name", "buyer.name", "buyer.email", "buyer.tel")}),
+    card_fields=frozenset({"birth", "password_2digits"}),
+)
+
+ANY_IP = "127.0.0.1"
+"""For `clientIp`, the merchant server's address: signed by v1, and compared with nothing. A Lambda has none to name."""
+
+
+class Adapter(Base):
+    """One contract with KG Inicis. Implements ports.Gateway."""
+
+    spec = SPEC
+
+    def __init__(
+        self, *, credentials: Mapping[str, str], pg_id: str, base_url: str, http: HttpClient, clock: Clock
+    ) -> None:
+        del pg_id  # a label: the MID among the credentials is the one that the keys belong to
+        self._mid = credentials.get("mid", "")
+        self._key = credentials.get("iniapi_key", "")
+        self._iv = credentials.get("iniapi_iv", "")
+        self._site_url = credentials.get("site_url", "")
+        self._client_ip = credentials.get("client_ip") or ANY_IP
+        self._base_url = base_url
+        self._http = http
+        self._clock = clock
+
+    def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult:
+        if refusal := self._unusable_key():
+            return refusal
+        form = _order(order_id, request, request.buyer) | _card(card, self._key, self._iv)
+        form["cardPoint"] = "1" if request.use_card_point else "2"
+        reply = self._post_form("charge_card", "/api/v1/formpay", "Pay", form, "cardNumber", timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._charged(reply, order_id, request.amount, card.masked)
+
+    def charge_billing_key(
+        self, order_id: str, request: PaymentRequest, secret: Mapping[str, str], timeout: float
+    ) -> ChargeResult:
+        form = _order(order_id, request, _or_holder(request.buyer, secret)) | {"billKey": secret["bill_key"]}
+        reply = self._post_form("charge_billing_key", "/api/v1/billing", "Billing", form, "billKey", timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._charged(reply, order_id, request.amount, None)
+
+    def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult:
+        """What Inicis wants to know of a buyer goes with the key: it is asked for again with each charge."""
+        if refusal := self._unusable_key():
+            return refusal
+        form = {"moid": request.order_id, "goodName": "빌링키 발급", "price": "0"}
+        form |= _buyer(request.customer) | _card(card, self._key, self._iv)
+        reply = self._post_form("issue_billing_key", "/api/v1/billing", "Auth", form, "cardNumber", timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        issued = _success(_Key, reply, DONE)
+        if issued is None:
+            return _refusal(reply)
+        return KeyIssued({"bill_key": issued.bill_key, **_holder(request.customer)}, issued.summary(card.masked))
+
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
+        if not query.gateway_ref and Operation.FIND not in self.spec.operations:
+            return Unknown("cannot be asked by order id")
+        deadline = self._clock.monotonic() + timeout
+        data = {"tid": query.gateway_ref} if query.gateway_ref else {"oid": query.order_id}
+        reply = self._post_json("find", "inquiry", data, timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        payment = _success(_Payment, reply, FOUND)
+        if payment is not None:
+            return self._found(payment, query)
+        refusal = _refused_query(reply)
+        if query.gateway_ref or refusal.unwell:
+            return refusal
+        return self._missing(query.order_id, refusal, deadline - self._clock.monotonic())
+
+    def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
+        if not request.gateway_ref:
+            raise UnsupportedOperation("html5_inicis: no cancel by order id (net-cancel)")
+        kind = "refund" if request.amount == request.charged else "partialRefund"
+        reply = self._post_json("cancel", kind, _cancel_order(request), timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        return self._cancelled(reply, request)
+
+    def _charged(self, reply: Reply, order_id: str, asked: Money, card_number: str | None) -> ChargeResult:
+        """The reply states no currency, and we ask for won only. Where it states no amount it is what was asked for."""
+        charge = _success(_Charge, reply, DONE)
+        if charge is None:
+            return _refusal(reply)
+        if charge.moid not in {None, order_id}:
+            return Unknown("the reply is not about this order")
+        amount = asked if charge.price is None else Money(charge.price)
+        return Approved(
+            gateway_ref=charge.tid,
+            amount=amount,
+            approved_at=self._moment(charge.pay_date, charge.pay_time),
+            approval_number=charge.pay_auth_code,
+            card=charge.summary(card_number),
+            balance=amount,
+        )
+
+    def _missing(self, order_id: str, refusal: Unknown, timeout: float) -> FindResult:
+        """v2 refuses to speak of an order. Only v1 has a word for "there is none"."""
+        form = {"oid": order_id}
+        reply = self._post_form("find", "/api/v1/extra", "Extra", form, None, timeout, method="Inquiry")
+        if not isinstance(reply, Reply):
+            return reply
+        answer = _success(_State, reply, DONE)
+        return NotFound() if answer and answer.status == NO_SUCH_ORDER and not answer.tid else refusal
+
+    def _found(self, payment: "_Payment", query: ChargeQuery) -> FindResult:
+        if (payment.mid, payment.oid) != (self._mid, query.order_id) or query.gateway_ref not in {None, payment.tid}:
+            return Unknown("the reply is not about this order")
+        if payment.paymethod not in CARD_METHODS or payment.currency not in WON:
+            return Unknown("the reply is not about a card charge in won")
+        balance = payment.balance
+        if balance is None:
+            return Unknown(f"status {quote_text(payment.transaction_status, 30)} contradicts the figures")
+        return Approved(
+            gateway_ref=payment.tid,
+            amount=Money(payment.price),
+            approved_at=self._moment(payment.approved_date, payment.approved_time),
+            approval_number=payment.card_info.approved_number if payment.card_info else None,
+            balance=Money(balance),
+            cancels=self._cancels(payment, balance),
+        )
+
+    def _cancels(self, payment: "_Payment", balance: int) -> tuple[GatewayCancel, ...]:
+        """A cancel in parts has a number of its own, a whole one that of the charge."""
+        found = [
+            GatewayCancel(part.tid, Money(part.amount), self._moment(part.request_date, part.request_time))
+            for part in payment.parts
+        ]
+        found.sort(key=lambda cancel: cancel.cancelled_at)
+        rest = payment.price - balance - payment.in_parts
+        if rest:
+            whole = self._moment(payment.cancel_date, payment.cancel_time)
+            found.append(GatewayCancel(payment.tid, Money(rest), whole))
+        return tuple(found)
+
+    def _cancelled(self, reply: Reply, request: CancelRequest) -> CancelResult:
+        if request.amount == request.charged:
+            whole = _success(_Refund, reply, DONE)
+            if whole is None:
+                return _refused_cancel(reply)
+            if whole.tid not in {None, request.gateway_ref}:
+                return Unknown("the reply is not about this payment")
+            when = self._moment(whole.cancel_date, whole.cancel_time)
+            return Cancelled(GatewayCancel(request.gateway_ref, request.amount, when), request.balance - request.amount)
+        part = _success(_PartialRefund, reply, DONE)
+        if part is None:
+            return _refused_cancel(reply)
+        number = part.number_beside(request.gateway_ref)
+        left = request.balance - request.amount
+        if number is None or (part.prtc_price, part.prtc_remains) != (request.amount.amount, left.amount):
+            return Unknown("the reply does not show this cancel as done")
+        when = self._moment(part.prtc_date, part.prtc_time)
+        return Cancelled(GatewayCancel(number, request.amount, when), left)
+
+    def _moment(self, day: str | None, time: str | None) -> datetime:
+        return from_seoul(f"{day}{time}") or self._clock.now()
+
+    def _unusable_key(self) -> Declined | None:
+        if re.fullmatch(r"[!-~]{16}", self._key) and re.fullmatch(r"[!-~]{16}", self._iv):
+            return None
+        return Declined(
+            R.CHANNEL_REJECTED, "iniapi_key", "INIAPI key와 iv는 각각 16자여야 합니다. (key and iv must be 16 long)"
+        )
+
+    def _post_form(
+        self,
+        operation: str,
+        path: str,
+        kind: str,
+        fields: Mapping[str, str],
+        signed_last: str | None,
+        timeout: float,
+        *,
+        method: str = "Card",
+    ) -> Reply | NotSent | Unknown:
+        """v1. signed_last: what is signed, as it is sent, after order id and amount; None: none of the three is."""
+        form = {
+            "type": kind,
+            "paymethod": method,
+            "timestamp": seoul(self._clock.now()),
+            "clientIp": self._client_ip,
+            "mid": self._mid,
+        }
+        signed = [self._key, *form.values()]
+        if signed_last:
+            form["url"] = self._site_url
+            signed += [fields["moid"], fields["price"], fields[signed_last]]
+        form |= {**fields, "hashData": _digest(*signed)}
+        # Base64 has plus signs, and a bare one in a form is a blank.
+        return self._send(operation, path, "application/x-www-form-urlencoded", urlencode(form), timeout)
+
+    def _post_json(
+        self, operation: str, kind: str, data: Mapping[str, str], timeout: float
+    ) -> Reply | NotSent | Unknown:
+        """v2. The text of `data` in the body is the text that is signed, because both are written by `_compact`."""
+        timestamp = seoul(self._clock.now())
+        body = {
+            "mid": self._mid,
+            "type": kind,
+            "timestamp": timestamp,
+            "clientIp": self._client_ip,
+            "data": data,
+            "hashData": _digest(self._key, self._mid, kind, timestamp, _compact(data)),
+        }
+        return self._send(operation, f"/v2/pg/{kind}", "application/json", _compact(body), timeout)
+
+    def _send(
+        self, operation: str, path: str, content_type: str, body: str, timeout: float
+    ) -> Reply | NotSent | Unknown:
+        return self._http.ask(
+            "POST",
+            self._base_url + path,
+            operation=f"html5_inicis.{operation}",
+            timeout=timeout,
+            headers={"Content-Type": f"{content_type};charset=utf-8"},
+            body=body.encode(),
+        )
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+def _order(order_id: str, request: PaymentRequest, buyer: Buyer) -> dict[str, str]:
+    return {
+        "moid": order_id,
+        "goodName": cut(request.name, 40) or "상품",
+        "price": str(request.amount.amount),
+        "currency": "WON",
+        "authentification": "00",  # spelt so by Inicis
+        "cardQuota": f"{request.quota if request.quota > 1 else 0:02}",
+        "quotaInterest": "1" if request.interest_free_by_merchant else "0",
+        **_buyer(buyer),
+        **_taxes(request.tax_free, request.vat),
+    }
+
+
+def _cancel_order(request: CancelRequest) -> dict[str, str]:
+    """confirmPrice, what must be left, is the guard: the same cancel, sent again, does not fit the balance any more."""
+    # How a quote or a backslash is signed, escaped or not, nobody says.
+    reason = re.sub(r'["\\]', " ", request.reason)
+    data = {"tid": request.gateway_ref, "msg": cut(reason, 80) or "취소"}
+    if request.amount != request.charged:
+        left = request.balance - request.amount
+        data |= {"price": str(request.amount.amount), "confirmPrice": str(left.amount), "currency": "WON"}
+        data |= _taxes(request.tax_free, request.vat)
+    return data
+
+
+def _taxes(tax_free: int, vat: int | None) -> dict[str, str]:
+    """For contracts under which the merchant states them; others leave them out, and so do we."""
+    if vat is not None:
+        return {"tax": str(vat), "taxFree": str(tax_free)}
+    return {"taxFree": str(tax_free)} if tax_free else {}
+
+
+def _buyer(buyer: Buyer) -> dict[str, str]:
+    """Inicis insists on all three, and says so itself (ER0102) if one is empty."""
+    return {
+        "buyerName": cut(buyer.name, 30),
+        "buyerEmail": plain_text(buyer.email),
+        "buyerTel": plain_text(buyer.tel),
+    }
+
+
+def _holder(customer: Buyer) -> dict[str, str]:
+    """What a key remembers of its holder."""
+    known = {"name": customer.name, "email": customer.email, "tel": customer.tel}
+    return {name: value for name, value in known.items() if value}
+
+
+def _or_holder(buyer: Buyer, secret: Mapping[str, str]) -> Buyer:
+    return Buyer(
+        name=buyer.name or secret.get("name"),
+        email=buyer.email or secret.get("email"),
+        tel=buyer.tel or secret.get("tel"),
+    )
+
+
+def _card(card: Card, key: str, iv: str) -> dict[str, str]:
+    fields = {
+        "cardNumber": card.number,
+        "cardExpire": card.expiry_year[-2:] + card.expiry_month,
+        "regNo": card.birth,
+        "cardPw": card.password_2digits,
+    }
+    return {name: _encrypt(value, key, iv) for name, value in fields.items() if value}
+
+
+def _encrypt(text: str, key: str, iv: str) -> str:
+    """AES-128-CBC, base64. The first block's mask is the same every time: Inicis prescribes it so."""
+    from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+
+    pad = padding.PKCS7(128).padder()
+    padded = pad.update(text.encode()) + pad.finalize()
+    encryptor = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).encryptor()
+    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha512("".join(parts).encode()).hexdigest()
+
+
+def _compact(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- replies ----------------------------------------------------------------------------------------------------
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True)
+
+
+class _Result(_Wire):
+    """inner: the code behind a general one, in a field of its own or in brackets before the text."""
+
+    code: str = Field(alias="resultCode", min_length=1)
+    message: str | None = Field(None, alias="resultMsg")
+    detail_code: str | None = None
+    detail_result_code: str | None = None
+
+    @property
+    def inner(self) -> str | None:
+        bracketed = re.match(r"\s*\[(\w*\d\w*)\]", self.message or "", re.ASCII)
+        return self.detail_result_code or self.detail_code or (bracketed[1] if bracketed else None)
+
+
+class _OfCard(_Result):
+    card_code: str | None = None
+    card_name: str | None = None
+    check_flg: str | None = None
+
+    def summary(self, number: str | None) -> CardSummary:
+        code = CARD_CODES.get(self.card_code or "")
+        name = self.card_name or CARDS.get(code or "")
+        return CardSummary(
+            name=name,
+            code=code,
+            issuer_code=code,
+            issuer_name=name,
+            number=number,
+            type={"0": 0, "1": 1}.get(self.check_flg or ""),
+        )
+
+
+class _Charge(_OfCard):
+    tid: str = Field(min_length=1)
+    moid: str | None = None
+    price: int | None = Field(None, ge=0)
+    pay_date: str | None = None
+    pay_time: str | None = None
+    pay_auth_code: str | None = None
+
+
+class _Key(_OfCard):
+    bill_key: str = Field(min_length=1)
+
+
+class _Refund(_Result):
+    tid: str | None = None
+    cancel_date: str | None = None
+    cancel_time: str | None = None
+
+
+class _PartialRefund(_Result):
+    tid: str = Field(min_length=1)
+    prtc_tid: str = Field(min_length=1)
+    prtc_price: int
+    prtc_remains: int
+    prtc_date: str | None = None
+    prtc_time: str | None = None
+
+    def number_beside(self, charge: str) -> str | None:
+        """The cancel's own number. Which of the two fields has it, and which the charge's, clients disagree about."""
+        others = {self.tid, self.prtc_tid} - {charge}
+        return others.pop() if charge in {self.tid, self.prtc_tid} and others else None
+
+
+class _State(_Result):
+    status: str | None = None
+    tid: str | None = None
+
+
+class _Part(_Wire):
+    tid: str = Field(min_length=1)
+    amount: int = Field(alias="requestPrice", gt=0)
+    request_date: str | None = None
+    request_time: str | None = None
+
+
+class _CardInfo(_Wire):
+    approved_number: str | None = None
+    currency_code: str | None = None
+
+
+class _Payment(_Result):
+    mid: str
+    tid: str = Field(min_length=1)
+    oid: str
+    price: int = Field(ge=0)
+    paymethod: str
+    transaction_status: str
+    approved_date: str | None = None
+    approved_time: str | None = None
+    cancel_date: str | None = None
+    cancel_time: str | None = None
+    available: int | None = Field(None, alias="availablePartCancelPrice")
+    partial: list[_Part] | None = Field(None, alias="partCancelTransInfo")
+    card_info: _CardInfo | None = None
+
+    @property
+    def currency(self) -> str:
+        return (self.card_info and self.card_info.currency_code) or "WON"
+
+    @property
+    def parts(self) -> list[_Part]:
+        return self.partial or []
+
+    @property
+    def in_parts(self) -> int:
+        return sum(part.amount for part in self.parts)
+
+    @property
+    def balance(self) -> int | None:
+        """None if the status is a new one, or contradicts the parts.
+
+        `available` counts only once something was cancelled: of a card that cannot be cancelled in parts it may be 0.
+        """
+        left = self.price - self.in_parts
+        match self.transaction_status:
+            case "APPROVAL" if not self.parts:
+                return self.price
+            case "PART_CANCEL" if self.parts and left >= 0 and self.available in {None, left}:
+                return left
+            case "CANCEL" if left >= 0:
+                return 0
+        return None
+
+
+W = TypeVar("W", bound=_Result)
+
+
+def _success(model: type[W], reply: Reply, word: str) -> W | None:
+    result = read_json(model, reply) if reply.status == 200 else None
+    return result if result and result.code == word else None
+
+
+def _refusal(reply: Reply) -> Declined | Unknown:
+    """What an answer other than success means: no only with a code, or words, that are known to mean no."""
+    result = read_json(_Result, reply) if reply.status < 500 else None
+    if result is None:
+        return Unknown(f"HTTP {reply.status} without a code", unwell=True)
+    code = quote_text(result.inner or result.code, 60)
+    message = quote_text(result.message or code)
+    found = [item for item in (result.inner, result.code) if item]
+    reason = _reason(found, message)
+    if reason:
+        return Declined(reason, code, message + HINTS.get(code, ""))
+    if not UNKNOWN_CODES.intersection(found):
+        log.warning("html5_inicis: code %r is not mapped, outcome unknown", code)
+    return Unknown(f"HTTP {reply.status}: {message}", code)
+
+
+def _reason(found: list[str], message: str) -> R | None:
+    """found: the codes, the inner one first. A code that says what it means counts more than the words beside it."""
+    if UNKNOWN_CODES.intersection(found):
+        return None
+    listed = next((DECLINES[code] for code in found if code in DECLINES and code != GENERAL), None)
+    if listed or found[-1] != GENERAL:
+        return listed
+    words = message.lower()
+    if any(word in words for word in DOUBTFUL_WORDS):
+        return None
+    return next((reason for word, reason in (*ISSUER_WORDS, *MORE_WORDS) if word in words), None)
+
+
+def _refused_query(reply: Reply) -> Unknown:
+    """A refused question says nothing about the charge."""
+    refusal = _refusal(reply)
+    if isinstance(refusal, Declined):
+        return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
+    return refusal
+
+
+def _refused_cancel(reply: Reply) -> Declined | Unknown:
+    """A balance that does not fit may be the work of this very cancel, sent before: its words are no clear no."""
+    refusal = _refusal(reply)
+    if isinstance(refusal, Declined) and refusal.reason not in {R.CHANNEL_REJECTED, R.INVALID_REQUEST}:
+        return Unknown(f"the cancel was refused: {refusal.message}", refusal.code)
+    return refusal
+
+
+# --- the payment windows ----------------------------------------------------------------------------------------
+
+WINDOW_PATHS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "stdpay": ("/api/payAuth", "/api/netCancel"),
+        "mobile": ("/smart/payReq.ini", "/smart/payNetCancel.ini"),
+        "paypro": ("/payment/v1/rest/payAppl.ini", "/payment/v1/rest/payNetCancel.ini"),
+    }
+)
+"""Window -> where it is approved, and where that is undone."""
+
+DATA_CENTRES: Mapping[Environment, frozenset[str]] = MappingProxyType(
+    {Environment.LIVE: frozenset({"fc", "ks"}), Environment.TEST: frozenset({"stg"})}
+)
+
+
+def approve_urls(environment: Environment, window: str, idc_name: str) -> frozenset[str]:
+    """The addresses at which a window may be approved: `endpoints.trusted` compares what the browser brings with them.
+
+    idc_name: the data centre that the window names. None of ours, or of the other environment: nothing is trusted.
+    """
+    return _window_urls(environment, window, idc_name, 0)
+
+
+def net_cancel_urls(environment: Environment, window: str, idc_name: str) -> frozenset[str]:
+    return _window_urls(environment, window, idc_name, 1)
+
+
+def _window_urls(environment: Environment, window: str, idc_name: str, step: int) -> frozenset[str]:
+    if idc_name not in DATA_CENTRES[environment]:
+        return frozenset()
+    return frozenset({f"https://{idc_name}{window}.inicis.com{WINDOW_PATHS[window][step]}"})
+
+
+# --- codes ------------------------------------------------------------------------------------------------------
+
+DONE = "00"
+FOUND = "SUCCESS"
+NO_SUCH_ORDER = "9"
+GENERAL = "01"
+"""Stands for whatever was refused; only the text tells more."""
+
+CARD_METHODS = frozenset({"Card", "VCard"})
+WON = frozenset({"WON", "KRW", "410"})
+
+HINTS = MappingProxyType(
+    {"ER0102": " (구매자 이름·이메일·전화번호는 필수입니다. name, e-mail and telephone of the buyer are required)"}
+)
+
+DECLINES = table(
+    (R.ISSUER_DECLINED, GENERAL),
+    (R.INVALID_REQUEST, "ER0102 ERR012 V023"),
+    (R.BILLING_KEY_INVALID, "1195"),
+)
+"""Codes that surely mean no. A code in no table is unknown."""
+
+# 500626: cancelled before, by us or by another. The words for success mean none where they do not belong.
+UNKNOWN_CODES = codes("500626 00 0000 SUCCESS")
+
+# Inicis publishes no table of issuers' refusals. All words [recalled].
+DOUBTFUL_WORDS = ("통신", "시스템", "지연", "장애", "시간", "타임", "time", "응답", "처리중", "처리 중", "중복", "이미")
+"""Something may have been done: it went wrong on the way, or it had been done before."""
+
+MORE_WORDS = (
+    ("사업자번호", R.CARD_CHECK_FAILED),
+    ("본인", R.CARD_CHECK_FAILED),
+    ("할부", R.INSTALLMENT_NOT_ALLOWED),
+    ("빌링키", R.BILLING_KEY_INVALID),
+    ("빌키", R.BILLING_KEY_INVALID),
+    ("가맹점", R.CHANNEL_REJECTED),
+    ("상점", R.CHANNEL_REJECTED),
+    ("계약", R.CHANNEL_REJECTED),
+    ("위변조", R.CHANNEL_REJECTED),
+    ("hash", R.CHANNEL_REJECTED),
+    ("미지원", R.CARD_NOT_SUPPORTED),
+    ("금액", R.AMOUNT_NOT_ALLOWED),
+    ("거절", R.ISSUER_DECLINED),
+    ("불가", R.ISSUER_DECLINED),
+)
+"""Beside those that all gateways share (wire.ISSUER_WORDS)."""
+
+# Inicis's two digits -> clearing-house code. 21 to 25 are foreign cards, which have none.
+CARD_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "01": "374",
+        "03": "368",
+        "04": "367",
+        "06": "381",
+        "11": "361",
+        "12": "365",
+        "14": "366",
+        "15": "370",
+        "16": "371",
+        "17": "374",
+    }
+)

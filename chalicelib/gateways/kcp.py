@@ -1,0 +1,593 @@
+"""NHN KCP, REST API: key-in, charges of batch keys, cancels, query by KCP's number.
+
+Source of the rules, unless a line says otherwise: KCP's developer pages (key-in, automatic payment, cancel, inquiry).
+How sure each fact is: docs/gateways/kcp.md.
+
+- Every value on the wire is text, amounts too. A charge is authenticated by the service certificate in its body alone;
+  cancels and queries are signed as well. The private key that signs comes encrypted, and has a password.
+- KCP knows a charge by its own number (`tno`) only. There is no query by order id, and nothing that undoes a charge
+  whose reply was lost: such a charge stays unknown until a person has looked.
+- A partial cancel names the balance that it expects; KCP refuses it if the balance is another. Once a part was
+  cancelled, the whole rest is a partial cancel, too.
+- There is no public table of codes. What the known ones do not say is read from the families that issuers' refusals
+  come in, and from the words that come with a code.
+- How a key is issued from card data is not published for this API: an inference, and off unless the contract says so.
+"""
+
+import base64
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, Field
+
+from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import (
+    Approved,
+    Buyer,
+    Cancelled,
+    CancelRequest,
+    CancelResult,
+    Card,
+    CardSummary,
+    ChargeQuery,
+    ChargeResult,
+    CredentialField,
+    Declined,
+    DeleteResult,
+    FindResult,
+    GatewayCancel,
+    GatewaySpec,
+    IssueRequest,
+    IssueResult,
+    KeyDeleted,
+    KeyIssued,
+    NotSent,
+    Operation,
+    OrderIdScope,
+    PaymentRequest,
+    TestAccess,
+    Unknown,
+)
+from chalicelib.domain.declines import DeclineReason as R
+from chalicelib.domain.money import Money
+from chalicelib.domain.receipts import default_vat
+from chalicelib.gateways.base import Base
+from chalicelib.gateways.http import HttpClient, Reply
+from chalicelib.gateways.wire import codes, cut, from_seoul, issuer_reason, quote_text, read_json, table
+from chalicelib.ports import Clock, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+log = logging.getLogger(__name__)
+
+URLS = MappingProxyType(
+    {
+        Environment.LIVE: "https://spl.kcp.co.kr",
+        Environment.TEST: "https://stg-spl.kcp.co.kr",
+    }
+)
+
+_PEM = r"\s*-----BEGIN {0}-----[A-Za-z0-9+/=\s]{{200,8000}}-----END {0}-----\s*"
+
+SPEC = GatewaySpec(
+    provider="kcp",
+    label="NHN KCP",
+    operations=frozenset(
+        {
+            Operation.CHARGE_CARD,
+            Operation.CHARGE_BILLING_KEY,
+            Operation.DELETE_BILLING_KEY,
+            Operation.CANCEL,
+            Operation.PARTIAL_CANCEL,
+            Operation.READ,
+        }
+    ),
+    recalled=frozenset({Operation.ISSUE_BILLING_KEY}),
+    currencies=frozenset({"KRW"}),
+    credentials=(
+        CredentialField(
+            "site_cd",
+            "사이트 코드 (site_cd)",
+            secret=False,
+            pattern=r"[0-9A-Za-z]{5}",
+            test_prefixes=("T0000", "T0007", "A52Q7", "BA001"),
+        ),
+        CredentialField(
+            "group_id",
+            "자동결제 그룹 ID (bt_group_id)",
+            secret=False,
+            required=False,  # a contract for key-in alone has none
+            pattern=r"[0-9A-Za-z]{5,20}",
+            test_prefixes=("A52Q71000489", "BA0011000348"),
+        ),
+        # It is all that a charge is authenticated by.
+        CredentialField("certificate", "서비스 인증서 (splCert.pem)", pattern=_PEM.format("CERTIFICATE")),
+        CredentialField("private_key", "개인키 (splPrikeyPKCS8.pem)", pattern=_PEM.format("ENCRYPTED PRIVATE KEY")),
+        CredentialField("private_key_password", "개인키 비밀번호", pattern=r"[!-~]{1,100}"),
+        CredentialField(
+            "issue_by_api",
+            "카드 정보로 배치키 발급 (Y/N)",
+            secret=False,
+            required=False,
+            pattern="[YN]",
+            adds=frozenset({Operation.ISSUE_BILLING_KEY}),
+        ),
+    ),
+    # KCP names no longest time of an approval; clients of others wait 15 s for one.
+    settling_delay=timedelta(minutes=10),
+    order_id_scope=OrderIdScope.NONE,
+    test_access=TestAccess.PUBLIC,
+)
+
+
+class Adapter(Base):
+    """One contract with NHN KCP. Implements ports.Gateway."""
+
+    spec = SPEC
+
+    def __init__(
+        self, *, credentials: Mapping[str, str], pg_id: str, base_url: str, http: HttpClient, clock: Clock
+    ) -> None:
+        del pg_id  # a label: the site code names the contract
+        self._credentials = credentials
+        self._site_cd = credentials.get("site_cd", "")
+        self._group_id = credentials.get("group_id", "")
+        self._base_url = base_url
+        self._http = http
+        self._clock = clock
+
+    def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult:
+        body = {**_order(order_id, request), "card_tx_type": "11121000", **_card(card)}
+        return self._charge("charge_card", order_id, body, timeout)
+
+    def charge_billing_key(
+        self, order_id: str, request: PaymentRequest, secret: Mapping[str, str], timeout: float
+    ) -> ChargeResult:
+        if not self._group_id:
+            return NO_GROUP
+        body = {
+            **_order(order_id, request),
+            "card_tx_type": "11511000",
+            "bt_batch_key": secret["batch_key"],
+            "bt_group_id": self._group_id,
+        }
+        return self._charge("charge_billing_key", order_id, body, timeout)
+
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
+        """Asked by KCP's number only."""
+        if not query.gateway_ref:
+            return Unknown("cannot be asked by order id")
+        body = self._signed({"tno": query.gateway_ref, "pay_type": CARD_PAYMENT}, query.gateway_ref, CARD_PAYMENT)
+        if isinstance(body, Declined):
+            return _unanswered(body)
+        reply = self._send("/std/inquery", "find", timeout, body)
+        if not isinstance(reply, Reply):
+            return reply
+        state = _success(_State, reply)
+        return self._found(state, query) if state else _unanswered(_refusal(reply))
+
+    def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
+        if not request.gateway_ref:
+            raise UnsupportedOperation("kcp: no cancel by order id (net-cancel)")
+        order = _cancel_order(request)
+        body = self._signed(order, request.gateway_ref, order["mod_type"])
+        if isinstance(body, Declined):
+            return body
+        reply = self._send("/gw/mod/v1/cancel", "cancel", timeout, body)
+        if not isinstance(reply, Reply):
+            return reply
+        cancel = _success(_Cancel, reply)
+        return self._cancelled(cancel, request) if cancel else _refusal(reply)
+
+    def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult:
+        """The answer names neither order nor card: that it came on our connection is all that ties it to them."""
+        if Operation.ISSUE_BILLING_KEY not in self.spec.operations:
+            self._cannot("billing keys by card data in this contract (issue_by_api)")
+        if not self._group_id:
+            return NO_GROUP
+        body = {
+            **_issue_order(request),
+            "card_tx_type": "12100000",
+            **_card(card),
+            "sign_txtype": "0001",
+            "bt_group_id": self._group_id,
+        }
+        reply = self._send("/gw/hub/v1/payment", "issue_billing_key", timeout, self._certified(body))
+        if not isinstance(reply, Reply):
+            return reply
+        issued = _success(_Key, reply)
+        if issued is None:
+            return _refusal(reply)
+        summary = _card_summary(issued.card_cd, issued.card_name, card.masked, issued.card_bin_type_02)
+        return KeyIssued({"batch_key": issued.batch_key}, summary)
+
+    def delete_billing_key(self, order_id: str, secret: Mapping[str, str], timeout: float) -> DeleteResult:  # noqa: ARG002 - a deletion needs no id of ours here
+        body = {
+            "pay_method": "BATCH",
+            "tx_type": "10005010",
+            "batch_key": secret["batch_key"],
+            "group_id": self._group_id,
+        }
+        reply = self._send("/gw/hub/v1/payment", "delete_billing_key", timeout, self._certified(body))
+        if not isinstance(reply, Reply):
+            return reply
+        if _success(_Result, reply):
+            return KeyDeleted()
+        refusal = _refusal(reply)
+        gone = isinstance(refusal, Declined) and refusal.reason is R.BILLING_KEY_INVALID
+        return KeyDeleted() if gone else refusal
+
+    def _charge(self, operation: str, order_id: str, body: dict[str, str], timeout: float) -> ChargeResult:
+        """Not sent if the private key cannot be opened: nobody could cancel such a charge."""
+        if self._private_key is None:
+            return KEY_NOT_OPENED
+        reply = self._send("/gw/hub/v1/payment", operation, timeout, self._certified(body))
+        if not isinstance(reply, Reply):
+            return reply
+        payment = _success(_Payment, reply)
+        if payment is None:
+            return _refusal(reply)
+        if payment.order_no != order_id:
+            return Unknown("the reply is not about this order")
+        return self._approved(payment, payment.amount)
+
+    def _found(self, state: "_State", query: ChargeQuery) -> Approved | Unknown:
+        if (state.tno, state.order_no) != (query.gateway_ref, query.order_id):
+            return Unknown("the reply is not about this order")
+        if state.stat_ca_cd not in TAKEN_STATES or state.balance is None:
+            return Unknown(f"status {quote_text(state.stat_ca_cd or 'none', 30)}, balance {state.rem_mny}")
+        return self._approved(state, state.balance)
+
+    def _approved(self, payment: "_Payment", balance: int) -> Approved:
+        """The reply names no currency: nothing but won is charged here.
+
+        Of cancels KCP tells the sum and the last one's time. So they are shown as one; it has a number only if it was a
+        cancel of the whole, which bears the charge's.
+        """
+        cancels: tuple[GatewayCancel, ...] = ()
+        if balance < payment.amount:
+            cancels = (
+                GatewayCancel(
+                    gateway_ref=payment.tno if payment.stat_ca_cd == "STSC" else "",
+                    amount=Money(payment.amount - balance),
+                    cancelled_at=from_seoul(payment.can_time) or self._clock.now(),
+                ),
+            )
+        return Approved(
+            gateway_ref=payment.tno,
+            amount=Money(payment.amount),
+            approved_at=from_seoul(payment.app_time) or self._clock.now(),
+            approval_number=payment.app_no or None,
+            card=_card_summary(
+                payment.card_cd, payment.card_name, payment.card_no, payment.card_bin_type_02, payment.acqu_cd
+            ),
+            balance=Money(balance),
+            cancels=cancels,
+        )
+
+    def _cancelled(self, cancel: "_Cancel", request: CancelRequest) -> CancelResult:
+        """A cancel of the whole names no amount of its own, but may repeat the charge's."""
+        left = request.balance - request.amount
+        if cancel.tno != request.gateway_ref:
+            return Unknown("the reply is not about this charge")
+        if _is_whole(request):
+            shown = cancel.amount in {None, request.charged.amount}
+        else:
+            shown = (cancel.mod_mny, cancel.rem_mny) == (request.amount.amount, left.amount)
+        if not shown:
+            return Unknown("the reply shows a cancel of another amount")
+        done = GatewayCancel(
+            gateway_ref=cancel.mod_pcan_seq_no or cancel.tno,
+            amount=request.amount,
+            cancelled_at=from_seoul(cancel.canc_time) or self._clock.now(),
+            reason=request.reason,
+        )
+        return Cancelled(done, left)
+
+    def _certified(self, body: Mapping[str, str]) -> dict[str, str]:
+        certificate = "".join(_pem(self._credentials.get("certificate", "")) or ())
+        return {"site_cd": self._site_cd, "kcp_cert_info": certificate, **body}
+
+    def _signed(self, body: Mapping[str, str], *parts: str) -> dict[str, str] | Declined:
+        """With the signature over site code and parts, or why there can be none."""
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415 - heavy
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+        if self._private_key is None:
+            return KEY_NOT_OPENED
+        signature = self._private_key.sign("^".join((self._site_cd, *parts)).encode(), PKCS1v15(), SHA256())
+        return {**self._certified(body), "kcp_sign_data": base64.b64encode(signature).decode()}
+
+    @cached_property
+    def _private_key(self) -> "RSAPrivateKey | None":
+        """None: it is none, or the password is another's."""
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - a cold start need not load it
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
+
+        _, text, _ = _pem(self._credentials.get("private_key", "")) or ("", "", "")
+        password = self._credentials.get("private_key_password", "")
+        try:
+            key = load_der_private_key(base64.b64decode(text), password.encode())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return None
+        return key if isinstance(key, RSAPrivateKey) else None
+
+    def _send(self, path: str, operation: str, timeout: float, body: Mapping[str, str]) -> Reply | NotSent | Unknown:
+        return self._http.ask(
+            "POST",
+            self._base_url + path,
+            operation=f"kcp.{operation}",
+            timeout=timeout,
+            headers={"Content-Type": "application/json;charset=utf-8"},
+            body=json.dumps(body).encode(),
+        )
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+def _order(order_id: str, request: PaymentRequest) -> dict[str, str]:
+    amount = str(request.amount.amount)
+    body = {
+        "pay_method": "CARD",
+        "cust_ip": request.browser_ip or "",
+        "amount": amount,
+        "card_mny": amount,
+        "currency": WON,
+        "quota": f"{request.quota if request.quota > 1 else 0:02}",
+        "ordr_idxx": order_id,
+        "good_name": _text(request.name, 100) or "상품",
+        **_buyer(request.buyer),
+    }
+    if request.tax_free:
+        taxable = request.amount.amount - request.tax_free
+        vat = default_vat(taxable) if request.vat is None else request.vat
+        body |= _taxes("comm", taxable, vat, request.tax_free)
+    return body
+
+
+def _issue_order(request: IssueRequest) -> dict[str, str]:
+    return {"pay_method": "CARD", "cust_ip": "", "ordr_idxx": request.order_id, **_buyer(request.customer)}
+
+
+def _cancel_order(request: CancelRequest) -> dict[str, str]:
+    body = {
+        "tno": request.gateway_ref,
+        "mod_type": "STSC" if _is_whole(request) else "STPC",
+        "mod_desc": _text(request.reason, 100) or "취소",
+    }
+    if not _is_whole(request):
+        body |= {"mod_mny": str(request.amount.amount), "rem_mny": str(request.balance.amount)}
+        if request.tax_free:
+            taxable = request.amount.amount - request.tax_free
+            vat = default_vat(taxable) if request.vat is None else request.vat
+            body |= _taxes("mod", taxable, vat, request.tax_free)
+    return body
+
+
+def _is_whole(request: CancelRequest) -> bool:
+    return request.amount == request.balance == request.charged
+
+
+def _taxes(prefix: str, taxable: int, vat: int, tax_free: int) -> dict[str, str]:
+    """The split of an amount that is partly free of tax."""
+    return {
+        "tax_flag": "TG03",
+        f"{prefix}_tax_mny": str(taxable - vat),
+        f"{prefix}_vat_mny": str(vat),
+        f"{prefix}_free_mny": str(tax_free),
+    }
+
+
+def _card(card: Card) -> dict[str, str]:
+    """Birth and password are for contracts that check the holder: sent if the request has them."""
+    body = {"card_no": card.number, "card_expiry": card.expiry_year[-2:] + card.expiry_month}
+    if card.birth:
+        body["card_taxno"] = card.birth
+    if card.password_2digits:
+        body["card_pwd"] = card.password_2digits
+    return body
+
+
+def _buyer(buyer: Buyer) -> dict[str, str]:
+    """Optional here, so what does not fit is cut or left out rather than refused."""
+    email, tel = buyer.email or "", buyer.tel or ""
+    return {
+        "buyr_name": _text(buyer.name, 40),
+        "buyr_mail": email if len(email) <= 100 and _text(email, 100) == email else "",
+        "buyr_tel2": tel if re.fullmatch(r"[0-9+-]{1,20}", tel) else "",
+    }
+
+
+def _text(text: str | None, limit: int) -> str:
+    """Without the characters that KCP refuses in texts."""
+    return cut(re.sub(r"[,&;\n\\|'\"<>]+", " ", text or ""), limit)
+
+
+def _pem(text: str) -> tuple[str, str, str] | None:
+    """Begin, content, end of a PEM file, whose lines may have been joined or broken on the way here."""
+    match = re.fullmatch(r"\s*(-----BEGIN [A-Z ]+-----)([A-Za-z0-9+/=\s]*)(-----END [A-Z ]+-----)\s*", text)
+    return (match[1], "".join(match[2].split()), match[3]) if match else None
+
+
+# --- replies ----------------------------------------------------------------------------------------------------
+
+
+class _Result(BaseModel):
+    res_cd: str = Field(min_length=1)
+    res_msg: str | None = None
+
+
+class _Key(_Result):
+    batch_key: str = Field(min_length=1)
+    card_cd: str | None = None
+    card_name: str | None = None
+    card_bin_type_02: str | None = None
+
+
+class _Payment(_Result):
+    tno: str = Field(min_length=1)
+    order_no: str | None = None
+    amount: int = Field(gt=0)
+    app_no: str | None = None
+    app_time: str | None = None
+    card_cd: str | None = None
+    card_name: str | None = None
+    card_no: str | None = None
+    acqu_cd: str | None = None
+    card_bin_type_02: str | None = None
+    # of a charge that is asked about
+    stat_ca_cd: str | None = None
+    can_time: str | None = None
+
+
+class _State(_Payment):
+    rem_mny: int | None = Field(None, ge=0)
+
+    @property
+    def balance(self) -> int | None:
+        """None: it does not tell, or contradicts itself."""
+        if self.stat_ca_cd == "STSC":
+            return None if self.rem_mny else 0
+        return None if self.rem_mny is None or self.rem_mny > self.amount else self.rem_mny
+
+
+class _Cancel(_Result):
+    tno: str = Field(min_length=1)
+    amount: int | None = None
+    mod_mny: int | None = None
+    rem_mny: int | None = None
+    mod_pcan_seq_no: str | None = None
+    canc_time: str | None = None
+
+
+W = TypeVar("W", bound=_Result)
+
+
+def _success(model: type[W], reply: Reply) -> W | None:
+    result = read_json(model, reply) if reply.status == 200 else None
+    return result if result and result.res_cd == "0000" else None
+
+
+def _refusal(reply: Reply) -> Declined | Unknown:
+    """What an answer other than success means: no only with a code, or words, that are known to mean no."""
+    result = read_json(_Result, reply) if reply.status < 500 else None
+    if result is None:
+        return Unknown(f"HTTP {reply.status} without a code", unwell=True)
+    code = quote_text(result.res_cd, 60)
+    message = quote_text(result.res_msg or code)
+    if reason := _reason(code, message):
+        return Declined(reason, code, message)
+    if code not in UNKNOWN_CODES:
+        log.warning("kcp: code %r is not mapped, outcome unknown", code)
+    return Unknown(f"HTTP {reply.status}: {message}", code)
+
+
+def _unanswered(refusal: Declined | Unknown) -> Unknown:
+    """A refused question says nothing about the charge."""
+    if isinstance(refusal, Unknown):
+        return refusal
+    return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
+
+
+def _reason(code: str, message: str) -> R | None:
+    """Why it is a no; None if it may be none."""
+    if code in DECLINES or code in UNKNOWN_CODES:
+        return DECLINES.get(code)
+    if ISSUERS_CODE.fullmatch(code):
+        return R.INSTALLMENT_NOT_ALLOWED if "할부" in message else issuer_reason(message)
+    if OUR_CREDENTIALS.search(message):
+        return R.CHANNEL_REJECTED
+    return R.BILLING_KEY_INVALID if KEY_GONE.search(message) else None
+
+
+def _card_summary(
+    code: str | None, name: str | None, number: str | None, kind: str | None, acquirer: str | None = None
+) -> CardSummary:
+    issuer_code = CARD_CODES.get(code or "")
+    return CardSummary(
+        name=name or None,
+        code=issuer_code,
+        issuer_code=CARD_CODES.get(acquirer or ""),
+        publisher_code=issuer_code,
+        publisher_name=name or None,
+        number=quote_text(number, 30) if number else None,
+        type={"0": 0, "1": 1}.get(kind or ""),
+    )
+
+
+# --- codes ------------------------------------------------------------------------------------------------------
+
+WON = "410"
+CARD_PAYMENT = "PACA"
+TAKEN_STATES = frozenset({"STSR", "STPC", "STSC"})
+
+KEY_NOT_OPENED = Declined(
+    R.CHANNEL_REJECTED,
+    "private_key",
+    "개인키를 열 수 없습니다. 개인키 파일과 비밀번호를 확인해 주세요. (the private key cannot be opened)",
+)
+
+NO_GROUP = Declined(
+    R.CHANNEL_REJECTED, "group_id", "채널에 자동결제 그룹 ID가 없습니다. (the channel has no group for billing keys)"
+)
+
+DECLINES = table(
+    (R.INSUFFICIENT_FUNDS, "AC25 CC10 CC88"),
+    (R.LIMIT_EXCEEDED, "CC07-CC09 CC61 8186 8188"),
+    # the contract: site code, means of payment
+    (R.CHANNEL_REJECTED, "3014 3101"),
+    # the call: amounts that differ, a cancel of the whole after a part, a value that is missing
+    (R.INVALID_REQUEST, "8059 8038 DM10"),
+    # a cancel that the merchant's coming settlements do not cover
+    (R.AMOUNT_NOT_ALLOWED, "8178"),
+)
+"""Codes that surely mean no."""
+
+UNKNOWN_CODES = (
+    codes("0900 0902 9316 9999 9502 9562")
+    # a charge like this one has been made before; cancelled before, by us or by another
+    | codes("8094 8128 8133")
+    # success, but without what belongs to it
+    | codes("0000")
+)
+
+ISSUERS_CODE = re.compile(r"(CC|AC)[0-9A-Z]{2}")
+"""The card's side and the account's: refusals of the issuer, of which few are published."""
+
+OUR_CREDENTIALS = re.compile(r"서비스 ?인증서|사이트 ?코드|site_cd|kcp_cert_info|kcp_sign_data")
+_KEY = r"(배치|빌링?) ?키"
+KEY_GONE = re.compile(
+    rf"(삭제된|해지된|만료된|없는|존재하지 ?않는|등록되지 ?않은|유효하지 ?않은) ?{_KEY}"
+    rf"|{_KEY}[가는]? ?(없|삭제되었|해지되었|만료되었|존재하지 ?않|등록되지 ?않|유효하지 ?않)"
+)
+"""KCP's words for these have never been seen: they are guessed, and what does not match stays unknown."""
+
+# KCP's code -> clearing-house code. UnionPay, Visa, Master, JCB and Amex name no Korean issuer.
+CARD_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "CCBC": "361",
+        "CCKJ": "364",
+        "CCSS": "365",
+        "CCLG": "366",
+        "CCDI": "367",
+        "CCLO": "368",
+        "CCSU": "369",
+        "CCCT": "370",
+        "CCNH": "371",
+        "CCJB": "372",
+        "CCCJ": "373",
+        "CCHN": "374",
+        "CCKE": "374",
+        "CCKM": "381",
+        "CCWR": "041",
+    }
+)
