@@ -62,7 +62,7 @@ class Gateway(Protocol):
     """
 
     spec: GatewaySpec
-    """As this channel's contract has it: perhaps more than the gateway's own (`GatewaySpec.under`)."""
+    """This channel's: perhaps more than the gateway's own (`Gateways.spec_of`)."""
 
     def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult: ...
 
@@ -123,6 +123,10 @@ class UnsupportedOperation(Exception):
 class Gateways(Protocol):
     def spec(self, provider: str) -> GatewaySpec:
         """Raises InvalidRequest("pg_provider") for an unknown provider."""
+        ...
+
+    def spec_of(self, channel: Channel) -> GatewaySpec:
+        """What this channel can do: its gateway's, and what its contract adds."""
         ...
 
     def specs(self) -> Sequence[GatewaySpec]: ...

@@ -93,7 +93,7 @@ def _row(spec: GatewaySpec, name: str, words: Mapping[str, str]) -> list[str]:
 
 
 def _mark(spec: GatewaySpec, operation: Operation, words: Mapping[str, str]) -> str:
-    widest = spec.under({field.name: "Y" for field in spec.credentials if field.adds})
+    widest = spec.under([field.name for field in spec.credentials])
     if operation not in widest.operations:
         by_charge = operation is Operation.ISSUE_BILLING_KEY and Operation.KEY_BY_CHARGE in spec.operations
         return words["with a charge"] if by_charge else "–"

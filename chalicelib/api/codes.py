@@ -59,7 +59,7 @@ def list_channels(call: Call) -> Answer:
 
 
 def _setting(call: Call, channel: Channel) -> dict[str, object]:
-    takes_card_data = call.deps.gateways.spec(channel.pg_provider).takes_card_data
+    takes_card_data = call.deps.gateways.spec_of(channel).takes_card_data
     return {
         "pg_provider": channel.pg_provider,
         "pg_id": channel.pg_id,

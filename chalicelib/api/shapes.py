@@ -297,6 +297,7 @@ class Channel(Shape):
     pg_id: str
     environment: EnvironmentName
     created_at: UnixTime
+    options: list[str]
 
 
 class ChannelHealth(Shape):

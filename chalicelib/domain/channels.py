@@ -12,7 +12,10 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """sealed_credentials: envelope-encrypted; see ports.Sealer. pg_id: the merchant id (MID) at the gateway."""
+    """sealed_credentials: envelope-encrypted; see ports.Sealer. pg_id: the merchant id (MID) at the gateway.
+
+    options: names of the credentials' fields by which its contract allows more than others' (CredentialField.adds).
+    """
 
     channel_key: str
     name: str
@@ -21,6 +24,7 @@ class Channel:
     environment: Environment
     sealed_credentials: str
     created_at: datetime
+    options: tuple[str, ...] = ()
 
     @property
     def is_test(self) -> bool:

@@ -6,7 +6,7 @@ Unknown, because money may have moved. A gateway that takes its time to decide a
 knows two answers more: `AwaitingDeposit` and `Revoked`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -480,9 +480,13 @@ class GatewaySpec:
         """True if a lost reply can be cleared up without a person: by asking, or by undoing."""
         return Operation.FIND in self.operations or self.net_cancel_window is not None
 
-    def under(self, credentials: Mapping[str, str]) -> "GatewaySpec":
-        """As a channel's contract widens it (`CredentialField.adds`)."""
-        added = [field.adds for field in self.credentials if field.adds and credentials.get(field.name) == "Y"]
+    def options(self, credentials: Mapping[str, str]) -> tuple[str, ...]:
+        """The fields by which a channel's contract allows more than others' (`CredentialField.adds`)."""
+        return tuple(field.name for field in self.credentials if field.adds and credentials.get(field.name) == "Y")
+
+    def under(self, options: Collection[str]) -> "GatewaySpec":
+        """With what these options add."""
+        added = [field.adds for field in self.credentials if field.name in options]
         return replace(self, operations=self.operations.union(*added)) if added else self
 
     def objections(self, operation: Operation, request: PaymentRequest) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from chalicelib.domain.charging import CancelResult, Declined, NotSent, RefundAccount
+from chalicelib.domain.charging import CancelResult, Declined, GatewaySpec, NotSent, Operation, RefundAccount
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
@@ -64,7 +64,7 @@ def cancel(deps: Deps, merchant_id: str, wanted: Cancel) -> Payment:
         raise Refused(NOTHING_TO_CANCEL)
     _check(deps, payment, wanted)
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-    claimed, entry = _claim(deps, payment, wanted)
+    claimed, entry = _claim(deps, gateway.spec, payment, wanted)
     budget = wanted.budget or deps.timing.request_budget
     result = _send(gateway, claimed, entry, budget.total_seconds())
     try:
@@ -122,9 +122,20 @@ def _check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount
         )
 
 
-def _claim(deps: Deps, payment: Payment, wanted: Cancel) -> tuple[Payment, Cancellation]:
+def _check_part(spec: GatewaySpec, payment: Payment, amount: Money) -> None:
+    """Raises Refused for a part that the gateway does not give back."""
+    done = sum(cancel.state is CancelState.DONE for cancel in payment.cancels)
+    if amount != payment.request.amount and Operation.PARTIAL_CANCEL not in spec.operations:
+        raise Refused(f"amount: {spec.label}은(는) 부분취소를 지원하지 않습니다. (no partial cancels)", field="amount")
+    if spec.max_cancels is not None and done >= spec.max_cancels:
+        text = f"amount: {spec.label}은(는) 결제당 {spec.max_cancels}번까지 취소할 수 있습니다. (no more cancels)"
+        raise Refused(text, field="amount")
+
+
+def _claim(deps: Deps, spec: GatewaySpec, payment: Payment, wanted: Cancel) -> tuple[Payment, Cancellation]:
     for _ in range(CLAIM_TRIES):
         entry = _entry(deps, payment, wanted)
+        _check_part(spec, payment, entry.amount)
         due_at = deps.clock.now() + deps.timing.request_budget + deps.timing.lease_margin
         try:
             (claimed,) = deps.store.commit(claim_cancel(payment, entry, due_at))

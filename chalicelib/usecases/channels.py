@@ -27,7 +27,8 @@ class NewChannel:
 
 def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
     """Raises InvalidRequest for an unknown provider, a duplicate name or credentials that do not fit."""
-    check_credentials(deps.gateways.spec(wanted.pg_provider), wanted.environment, wanted.credentials)
+    spec = deps.gateways.spec(wanted.pg_provider)
+    check_credentials(spec, wanted.environment, wanted.credentials)
     routing = load_routing(deps, admin.merchant_id)
     channel_key = f"channel-key-{uuid.UUID(int=deps.rng.getrandbits(128), version=4)}"
     channel = Channel(
@@ -38,6 +39,7 @@ def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
         environment=wanted.environment,
         sealed_credentials=seal_credentials(deps, routing, channel_key, wanted.credentials),
         created_at=deps.clock.now(),
+        options=spec.options(wanted.credentials),
     )
     changed = routing.with_channel(channel)
     commit_change(deps, admin, changed, channel_key, "channel.created", None, shown(channel))
@@ -86,9 +88,10 @@ def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChang
     channel = routing.channel(channel_key)
     changed = replace(channel, name=change.name or channel.name, pg_id=change.pg_id or channel.pg_id)
     if change.credentials is not None:
-        check_credentials(deps.gateways.spec(channel.pg_provider), channel.environment, change.credentials)
+        spec = deps.gateways.spec(channel.pg_provider)
+        check_credentials(spec, channel.environment, change.credentials)
         sealed = seal_credentials(deps, routing, channel_key, change.credentials)
-        changed = replace(changed, sealed_credentials=sealed)
+        changed = replace(changed, sealed_credentials=sealed, options=spec.options(change.credentials))
     action = "channel.saved" if change.credentials is None else "channel.credentials_rotated"
     commit_change(deps, admin, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
     if change.credentials is not None:
@@ -116,4 +119,5 @@ def shown(channel: Channel) -> dict[str, object]:
         "pg_id": channel.pg_id,
         "environment": channel.environment.value,
         "created_at": int(channel.created_at.timestamp()),
+        "options": list(channel.options),
     }

@@ -287,17 +287,17 @@ def _next_decision(deps: Deps, charge: Charge, payment: Payment, result: Result,
     tried = [attempt.channel_key for attempt in payment.attempts]
     try:
         left = charge.plan.choices.without(tried, zero_allowed=True)
-        return draw(_settling_first(deps, left), deps.rng, deps.clock.now())
+        return draw(_settling_first(deps, charge.routing, left), deps.rng, deps.clock.now())
     except NoChannel:
         return None
 
 
-def _settling_first(deps: Deps, choices: Choices) -> Choices:
+def _settling_first(deps: Deps, routing: Routing, choices: Choices) -> Choices:
     """Without those whose lost replies only a person could clear up, as long as others are left."""
     last = [
         Exclusion(c.channel_key, c.pg_provider, "last", "결과를 조회할 수 없어 마지막에 시도합니다. (tried last)")
         for c in choices.candidates
-        if not deps.gateways.spec(c.pg_provider).settles_alone
+        if not deps.gateways.spec_of(routing.channel(c.channel_key)).settles_alone
     ]
     return choices.leaving_out(last, standbys=True) if last else choices
 

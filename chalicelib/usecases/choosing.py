@@ -108,7 +108,7 @@ def plan_for_card(
     """Choices for a one-time charge with card data."""
 
     def objections(channel: Channel) -> tuple[str, ...]:
-        spec = gateways.spec(channel.pg_provider)
+        spec = gateways.spec_of(channel)
         return spec.objections(Operation.CHARGE_CARD, request) + spec.card_objections(card)
 
     return _plan(routing, target, objections, now)
@@ -125,7 +125,7 @@ def plan_for_virtual_account(
     """Choices for issuing a virtual account."""
 
     def objections(channel: Channel) -> tuple[str, ...]:
-        return gateways.spec(channel.pg_provider).account_objections(request, account, now)
+        return gateways.spec_of(channel).account_objections(request, account, now)
 
     return _plan(routing, target, objections, now)
 
@@ -143,7 +143,7 @@ def plan_for_key(
     """Choices for a charge on a stored key: the group it was issued with, as it stands now (rules P1-P9)."""
 
     def objections(channel: Channel) -> tuple[str, ...]:
-        return gateways.spec(channel.pg_provider).objections(Operation.CHARGE_BILLING_KEY, request)
+        return gateways.spec_of(channel).objections(Operation.CHARGE_BILLING_KEY, request)
 
     pin = target.channel_key
     if target.group_id not in (None, key.group_id):
@@ -178,7 +178,7 @@ def check_chargeable(
         raise Refused(CHANNEL_GONE)
     exclusions = []
     for channel in held:
-        texts = gateways.spec(channel.pg_provider).objections(Operation.CHARGE_BILLING_KEY, request)
+        texts = gateways.spec_of(channel).objections(Operation.CHARGE_BILLING_KEY, request)
         if not texts:
             return
         exclusions.append(Exclusion(channel.channel_key, channel.pg_provider, "constraint", " ".join(texts)))

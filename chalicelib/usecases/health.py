@@ -93,7 +93,7 @@ def _ask(deps: Deps, routing: Routing, channel: Channel) -> str | None:
 
     A gateway that cannot be asked counts as answering once its pause is over: the next payment shows.
     """
-    if Operation.FIND not in deps.gateways.spec(channel.pg_provider).operations:
+    if Operation.FIND not in deps.gateways.spec_of(channel).operations:
         return None
     order_id = f"probe{deps.rng.getrandbits(48):012x}"
     now = deps.clock.now()

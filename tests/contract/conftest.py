@@ -47,7 +47,7 @@ def spec_of(provider: str) -> GatewaySpec:
     """As the widest contract has it: the simulators' credentials switch everything on."""
     credentials = importlib.import_module(f"infra.sandbox.{provider}").TEST_CREDENTIALS
     spec: GatewaySpec = importlib.import_module(ADAPTERS[provider]).SPEC
-    return spec.under(credentials)
+    return spec.under(spec.options(credentials))
 
 
 def only(where: Callable[[GatewaySpec], object]) -> pytest.MarkDecorator:

@@ -56,6 +56,9 @@ class Respecified:
         operations = spec.operations - self._without | self._adding
         return replace(spec, operations=operations, **self._changes)
 
+    def spec_of(self, channel):
+        return self.spec(channel.pg_provider).under(channel.options)
+
     def specs(self):
         return [self.spec(spec.provider) for spec in self._real.specs()]
 

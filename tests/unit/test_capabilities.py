@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -33,7 +34,7 @@ from chalicelib.usecases import billing_keys, charge_notices, charges, health
 from chalicelib.usecases.choosing import Target
 from chalicelib.usecases.looks import ask, can_ask
 from tests.support.api import CARD as WIRE_CARD
-from tests.support.recovery import balance, cancel, meddle, onetime, payment_of, restrict, settle, stored
+from tests.support.recovery import NO, balance, cancel, meddle, onetime, payment_of, restrict, settle, stored
 from tests.support.world import CARD, request
 
 REFUSED = Declined(DeclineReason.CHANNEL_REJECTED, "UNAUTHORIZED_KEY", "인증되지 않은 시크릿 키입니다.")
@@ -97,9 +98,10 @@ def test_a_contract_widens_what_a_channel_can_do():
     option = CredentialField("guard", "g", secret=False, required=False, adds=frozenset({Operation.FIND}))
     rules = spec(credentials=(option, CredentialField("other", "o")))
     assert Operation.FIND not in rules.operations
-    assert rules.under({"guard": "Y"}).operations == rules.operations | {Operation.FIND}
+    assert rules.under(rules.options({"guard": "Y"})).operations == rules.operations | {Operation.FIND}
     for credentials in ({}, {"guard": "N"}, {"other": "Y"}):
-        assert rules.under(credentials) is rules
+        assert rules.options(credentials) == ()
+    assert rules.under(()) is rules
 
 
 # --- asking -------------------------------------------------------------------------------------------------------
@@ -162,6 +164,48 @@ def test_a_query_that_knows_an_order_for_a_while_is_no_query_afterwards(world, t
     after = at_once(world, payment)
     assert (after.state, after.due_at) == (State.UNKNOWN, None)  # "not found" would mean nothing by now
     assert after.alarm
+
+
+# --- cancels ------------------------------------------------------------------------------------------------------
+
+
+def test_parts_are_refused_where_the_gateway_gives_none_back(world, toss):
+    restrict(world, Operation.PARTIAL_CANCEL)
+    payment = onetime(world)
+    with pytest.raises(Refused) as caught:
+        cancel(world, payment, amount=Decimal(900))
+    assert caught.value.field == "amount"
+    assert stored(world, payment).cancels == ()
+    cancel(world, payment)
+    assert balance(world) == 0
+
+
+def test_cancels_are_refused_where_the_gateway_takes_no_more(world, toss):
+    restrict(world, max_cancels=2)
+    payment = onetime(world)
+    for _ in range(2):
+        cancel(world, payment, amount=Decimal(100))
+    with pytest.raises(Refused) as caught:
+        cancel(world, payment, amount=Decimal(100))
+    assert caught.value.field == "amount"
+    assert balance(world) == 8700
+
+
+def test_cancels_are_numbered_without_those_that_were_refused(world, toss):
+    sent = []
+
+    def watch(inner, wanted, timeout):
+        sent.append(wanted)
+        return NO if len(sent) == 2 else inner.cancel(wanted, timeout)
+
+    meddle(world, cancel=watch)
+    payment = onetime(world)
+    cancel(world, payment, amount=Decimal(100))
+    with pytest.raises(Refused):
+        cancel(world, payment, amount=Decimal(200))
+    cancel(world, payment, amount=Decimal(300))
+    assert [wanted.sequence for wanted in sent] == [1, 2, 2]
+    assert {wanted.charged_at for wanted in sent} == {payment.attempt.started_at}
 
 
 # --- deciding later -----------------------------------------------------------------------------------------------
@@ -398,6 +442,9 @@ class Silent:
 
     def __init__(self, real, provider):
         self._real, self._provider = real, provider
+
+    def spec_of(self, channel):
+        return self.spec(channel.pg_provider)
 
     def __getattr__(self, name):
         return getattr(self._real, name)

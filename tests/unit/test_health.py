@@ -448,8 +448,8 @@ def test_a_gateway_that_cannot_be_asked_is_a_candidate_again_after_its_pause(wor
     asked = []
 
     class Mute(Meddling):
-        def spec(self, provider):
-            spec = self._real.spec(provider)
+        def spec_of(self, channel):
+            spec = self._real.spec_of(channel)
             return replace(spec, operations=spec.operations - {Operation.FIND})
 
     gateways = Mute(world.deps.gateways, find_charge=lambda *_: asked.append(1))

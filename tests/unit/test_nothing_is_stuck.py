@@ -67,6 +67,9 @@ class AnswersAnything:
     def spec(self, _provider):
         return self.spec_
 
+    def spec_of(self, _channel):
+        return self.spec_
+
     def specs(self):
         return [self.spec_]
 
