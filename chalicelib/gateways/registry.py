@@ -18,11 +18,15 @@ from chalicelib.ports import Clock, Gateway
 ADAPTERS: Mapping[str, str] = MappingProxyType({
     "html5_inicis": "chalicelib.gateways.html5_inicis",
     "kcp": "chalicelib.gateways.kcp",
+    "kicc": "chalicelib.gateways.kicc",
+    "ksnet": "chalicelib.gateways.ksnet",
     "nice_v2": "chalicelib.gateways.nice_v2",
     "paymentwall": "chalicelib.gateways.paymentwall",
     "paypal_v2": "chalicelib.gateways.paypal_v2",
     "settle": "chalicelib.gateways.settle",
+    "smartro_v2": "chalicelib.gateways.smartro_v2",
     "tosspayments": "chalicelib.gateways.tosspayments",
+    "welcome": "chalicelib.gateways.welcome",
 })  # fmt: skip
 """provider -> module. A module has SPEC, URLS (environment -> base URL), and a class Adapter."""
 
@@ -50,6 +54,9 @@ class Registry:
     def spec(self, provider: str) -> GatewaySpec:
         return cast("GatewaySpec", _module(provider).SPEC)
 
+    def spec_of(self, channel: Channel) -> GatewaySpec:
+        return self.spec(channel.pg_provider).under(channel.options)
+
     def specs(self) -> Sequence[GatewaySpec]:
         return [self.spec(provider) for provider in ADAPTERS]
 
@@ -66,7 +73,7 @@ class Registry:
             http=self._http,
             clock=self._clock,
         )
-        adapter.spec = module.SPEC.under(credentials)
+        adapter.spec = module.SPEC.under(module.SPEC.options(credentials))
         return cast("Gateway", adapter)
 
     def _base_url(self, channel: Channel, module: ModuleType) -> str:

@@ -164,7 +164,7 @@ BAD_KEY = re.compile(r"(않은|않는|없는|삭제된|미등록) ?빌링?키|�
 BAD_MERCHANT = re.compile(
     r"(않은|않는|없는|미등록|미계약|해지된?|정지된?) ?(가맹점|상점)"
     r"|(가맹점|상점)(ID|아이디)?[은는이가]? ?(오류|없|미등록|정지|해지)"
-    r"|위/?변조|검증값|서명값|서명 ?검증|복호화"
+    r"|위/?변조|검증값|인증값|서명값|서명 ?검증|복호화"
 )
 """No such merchant, or none that signs so. "Ask the shop" (상점에 문의) is the end of many a text and says nothing."""
 
@@ -182,14 +182,11 @@ def is_unsure(message: str) -> bool:
     return any(word in message for word in UNSURE_WORDS)
 
 
-def refusal_reason(message: str, here: Mapping[str, R] = MappingProxyType({})) -> R | None:
+def refusal_reason(message: str) -> R | None:
     """The reason that a refusal gives in words; None if it gives none, or leaves open whether money moved.
 
-    For gateways that publish no codes: an answer is a no only as far as its text says so. here: words that mean
-    something else in this place, such as a password that is not the card's.
+    For gateways that publish no codes: an answer is a no only as far as its text says so.
     """
     if is_unsure(message):
         return None
-    if reason := next((reason for word, reason in here.items() if word in message), None):
-        return reason
     return next((reason for pattern, reason in REFUSALS if pattern.search(message)), None)

@@ -62,7 +62,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
-PROVIDERS = ("html5_inicis", "kcp", "nice_v2", "paymentwall", "paypal_v2", "settle", "tosspayments")
+PROVIDERS = (
+    "html5_inicis", "kcp", "kicc", "ksnet", "nice_v2", "paymentwall", "paypal_v2", "settle", "smartro_v2",
+    "tosspayments", "welcome",
+)  # fmt: skip
 """Each is a module of this package with a class Simulator and the constant TEST_CREDENTIALS."""
 
 KST = timezone(timedelta(hours=9))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.domain.charging import Card
+from chalicelib.domain.charging import Card, Operation
 from chalicelib.gateways.wire import quote_text
 from tests.contract.conftest import TIMEOUT, Bench, raw_server
 
@@ -30,6 +30,10 @@ def secrets_of(bench: Bench, keys: list[str]) -> list[str]:
 
 SHORT = re.compile(r"(?<![0-9A-Za-z])(3708|0837|37-08|08/37|770913|009876)(?![0-9A-Za-z])")
 """Expiry, birth, the hidden digits: only as words of their own, since any number may contain them by chance."""
+
+
+def key_of(bench: Bench) -> dict[str, str]:
+    return bench.key(CARD) if bench.has(Operation.CHARGE_BILLING_KEY) else {}
 
 
 def every_operation(bench: Bench, gateway, key: dict[str, str]):
@@ -69,14 +73,16 @@ FAULTS = [None, "reply_lost", "timeout", "http_500", "garbage", "decline", "wron
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_secret_is_logged_or_said(bench, everything_logged, fault):
-    gateway, key = bench.gateway, bench.key(CARD)
+    gateway, key = bench.gateway, key_of(bench)
     if fault == "timeout":
         # Held connections would cost a time-out per call; a server that never answers costs the same once.
         bench.sandbox.fail("*", "reply_lost", times=50)
     elif fault:
         bench.sandbox.fail("charge" if fault == "wrong_amount" else "*", fault, times=50)
     results = list(every_operation(bench, gateway, key))
-    assert len(everything_logged.records) >= len(results) - 2
+    asked = [result for result in results if not isinstance(result, Exception)]  # what a gateway lacks, raises
+    assert asked
+    assert len(everything_logged.records) >= len(asked) - 2
     assert_clean(bench, everything_logged, results, key)
 
 
@@ -91,7 +97,7 @@ def test_nothing_secret_is_logged_or_said(bench, everything_logged, fault):
 )
 def test_broken_http_shows_no_url(bench, everything_logged, reply):
     """A billing key is part of some paths, and HTTP libraries like to name the path that went wrong."""
-    key = bench.key(CARD)
+    key = key_of(bench)
     with raw_server(reply) as url:
         gateway = bench.connect(bench.simulator.TEST_CREDENTIALS, url)
         results = list(every_operation(bench, gateway, key))
@@ -100,8 +106,8 @@ def test_broken_http_shows_no_url(bench, everything_logged, reply):
 
 def test_a_gateway_that_repeats_the_card_is_not_quoted(bench, everything_logged, answering):
     echo = f'{{"code": "INVALID_CARD_NUMBER", "message": "{CARD.number} is wrong", "resultCode": "3011", '
-    echo += f'"resultMsg": "5361-4800-9876-1234 / {CARD.number}"}}'
-    key = bench.key(CARD)
+    echo += f'"resultMsg": "5361-4800-9876-1234 / {CARD.number}", "resCd": "8311", "resMsg": "{CARD.number}"}}'
+    key = key_of(bench)
     for status in ("200 OK", "400 Bad Request", "500 Oops"):
         gateway = bench.connect(bench.simulator.TEST_CREDENTIALS, answering(echo.encode(), status))
         results = list(every_operation(bench, gateway, key))
