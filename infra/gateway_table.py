@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from chalicelib.container import SystemClock
-from chalicelib.domain.charging import GatewaySpec, Operation
+from chalicelib.domain.charging import GatewaySpec, Operation, OrderIdScope
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 
@@ -54,14 +54,14 @@ OPERATIONS = (
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "query": "query", "undo": "undoing it", "person": "a person", "option": ", query by contract",
-        "forever": "refused", "day": "refused for a day", "none": "charged again",
+        "again": "first answer again for {time}", "forever": "refused", "day": "refused for a day", "none": "charged again",
         "public": "public", "contract": "by contract", "with a charge": "with a charge", "more": " and {n} more",
         "legend": "✓ documented · ~ partly recalled or inferred · ◇ by an extra contract (an option of the channel) · "
         "+ beyond what PortOne offers there · – not at this gateway",
     },
     "ko": {
         "query": "조회", "undo": "망취소", "person": "담당자 확인", "option": ", 계약 시 조회",
-        "forever": "거절", "day": "당일 거절", "none": "중복 승인 가능",
+        "again": "{time} 동안 첫 응답 반복", "forever": "거절", "day": "당일 거절", "none": "중복 승인 가능",
         "public": "공개", "contract": "계약 후", "with a charge": "첫 결제와 함께", "more": " 외 {n}개",
         "legend": "✓ 문서로 확인 · ~ 일부는 기억이나 추정 · ◇ 별도 계약 (채널 옵션) · + 포트원에는 없는 확장 · – 없음",
     },
@@ -86,7 +86,7 @@ def _row(spec: GatewaySpec, name: str, words: Mapping[str, str]) -> list[str]:
         f"`{spec.provider}`",
         *(_mark(spec, operation, words) for operation in OPERATIONS),
         _settled_by(spec, words),
-        words[spec.order_id_scope.value],
+        _repeated(spec, words),
         _currencies(spec, words),
         words[spec.test_access.value],
     ]
@@ -110,6 +110,13 @@ def _settled_by(spec: GatewaySpec, words: Mapping[str, str]) -> str:
         return words["undo"]
     asked_by_contract = any(Operation.FIND in field.adds for field in spec.credentials)
     return words["person"] + (words["option"] if asked_by_contract else "")
+
+
+def _repeated(spec: GatewaySpec, words: Mapping[str, str]) -> str:
+    answered = words["again"].format(time=_length(spec.idempotent_for)) if spec.idempotent_for else ""
+    if spec.order_id_scope is OrderIdScope.NONE and answered:
+        return answered
+    return words[spec.order_id_scope.value]
 
 
 def _currencies(spec: GatewaySpec, words: Mapping[str, str]) -> str:

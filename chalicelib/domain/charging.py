@@ -556,7 +556,7 @@ def _value(request: PaymentRequest, path: str) -> str | None:
 
 def _wire_name(path: str) -> str:
     """V1's name of a field: buyer.email is buyer_email there."""
-    return path.replace(".", "_")
+    return {"quota": "card_quota", "vat": "vat_amount"}.get(path, path.replace(".", "_"))
 
 
 def _matches(pattern: str, value: str) -> bool:
