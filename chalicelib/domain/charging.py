@@ -388,12 +388,14 @@ class CredentialField:
 class FieldRule:
     """What a field has to look like, where it is given.
 
-    path: of PaymentRequest ("buyer.name"). pattern: of the whole value. text: for people, Korean first.
+    path: of PaymentRequest ("buyer.name"). pattern: of the whole value. text: for people, Korean first. operations: those
+    that it holds for; None = all.
     """
 
     path: str
     pattern: str
     text: str
+    operations: frozenset[Operation] | None = None
 
 
 class OrderIdScope(StrEnum):
@@ -498,7 +500,9 @@ class GatewaySpec:
         found += [
             f"{_wire_name(rule.path)}: {self.label}: {rule.text}"
             for rule in self.field_rules
-            if (value := _value(request, rule.path)) and not _matches(rule.pattern, value)
+            if (rule.operations is None or operation in rule.operations)
+            and (value := _value(request, rule.path))
+            and not _matches(rule.pattern, value)
         ]
         found += [
             f"{_wire_name(path)}: {self.label}의 필수 값입니다. (required)"

@@ -344,11 +344,11 @@ def test_an_expired_certificate_is_the_channels_fault(kcp):
 def test_keys_by_card_data_need_the_option(kcp, recorder):
     for value in ("N", ""):
         credentials = with_credentials(issue_by_api=value)
-        assert Operation.ISSUE_BILLING_KEY not in SPEC.under(credentials).operations
+        assert Operation.ISSUE_BILLING_KEY not in SPEC.under(SPEC.options(credentials)).operations
         with pytest.raises(UnsupportedOperation):
             kcp.connect(credentials, http=recorder).issue_billing_key(kcp.issue_request(), CARD, TIMEOUT)
     assert recorder.sent == []
-    assert Operation.ISSUE_BILLING_KEY in SPEC.under(TEST_CREDENTIALS).operations
+    assert Operation.ISSUE_BILLING_KEY in SPEC.under(SPEC.options(TEST_CREDENTIALS)).operations
     assert isinstance(kcp.gateway.issue_billing_key(kcp.issue_request(), CARD, TIMEOUT), KeyIssued)
 
 

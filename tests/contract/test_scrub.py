@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.domain.charging import Card, Operation
+from chalicelib.domain.charging import Approved, Card, Operation
 from chalicelib.gateways.wire import quote_text
 from tests.contract.conftest import TIMEOUT, Bench, raw_server
 
@@ -36,9 +36,9 @@ def key_of(bench: Bench) -> dict[str, str]:
     return bench.key(CARD) if bench.has(Operation.CHARGE_BILLING_KEY) else {}
 
 
-def every_operation(bench: Bench, gateway, key: dict[str, str]):
-    """Results of all operations, with whatever they raise."""
-    order_id, (_, paid) = bench.order_id(), bench.charge()
+def every_operation(bench: Bench, gateway, key: dict[str, str], paid: Approved):
+    """Results of all operations, with whatever they raise. paid: a charge to ask about and to cancel."""
+    order_id = bench.order_id()
     calls = [
         lambda: gateway.charge_card(order_id, bench.request(60_000, quota=3), CARD, TIMEOUT),
         lambda: gateway.charge_card(order_id, bench.request(), replace(CARD, expiry_year="2001"), TIMEOUT),
@@ -73,13 +73,13 @@ FAULTS = [None, "reply_lost", "timeout", "http_500", "garbage", "decline", "wron
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_secret_is_logged_or_said(bench, everything_logged, fault):
-    gateway, key = bench.gateway, key_of(bench)
+    gateway, key, (_, paid) = bench.gateway, key_of(bench), bench.charge()
     if fault == "timeout":
         # Held connections would cost a time-out per call; a server that never answers costs the same once.
         bench.sandbox.fail("*", "reply_lost", times=50)
     elif fault:
         bench.sandbox.fail("charge" if fault == "wrong_amount" else "*", fault, times=50)
-    results = list(every_operation(bench, gateway, key))
+    results = list(every_operation(bench, gateway, key, paid))
     asked = [result for result in results if not isinstance(result, Exception)]  # what a gateway lacks, raises
     assert asked
     assert len(everything_logged.records) >= len(asked) - 2
@@ -97,20 +97,20 @@ def test_nothing_secret_is_logged_or_said(bench, everything_logged, fault):
 )
 def test_broken_http_shows_no_url(bench, everything_logged, reply):
     """A billing key is part of some paths, and HTTP libraries like to name the path that went wrong."""
-    key = key_of(bench)
+    key, (_, paid) = key_of(bench), bench.charge()
     with raw_server(reply) as url:
         gateway = bench.connect(bench.simulator.TEST_CREDENTIALS, url)
-        results = list(every_operation(bench, gateway, key))
+        results = list(every_operation(bench, gateway, key, paid))
     assert_clean(bench, everything_logged, results, key)
 
 
 def test_a_gateway_that_repeats_the_card_is_not_quoted(bench, everything_logged, answering):
     echo = f'{{"code": "INVALID_CARD_NUMBER", "message": "{CARD.number} is wrong", "resultCode": "3011", '
     echo += f'"resultMsg": "5361-4800-9876-1234 / {CARD.number}", "resCd": "8311", "resMsg": "{CARD.number}"}}'
-    key = key_of(bench)
+    key, (_, paid) = key_of(bench), bench.charge()
     for status in ("200 OK", "400 Bad Request", "500 Oops"):
         gateway = bench.connect(bench.simulator.TEST_CREDENTIALS, answering(echo.encode(), status))
-        results = list(every_operation(bench, gateway, key))
+        results = list(every_operation(bench, gateway, key, paid))
         assert_clean(bench, everything_logged, results, key)
         assert not any("9876-1234" in text for text in texts(everything_logged, results))
 
