@@ -495,7 +495,8 @@ class GatewaySpec:
         """Why this gateway cannot take the request; empty if it can. Each text begins with the field's name."""
         found = []
         if operation not in self.operations:
-            found.append(f"{operation}: {self.label}에서 지원하지 않는 기능입니다. (not supported)")
+            field, what, english = _UNSUPPORTED[operation]
+            found.append(f"{field}: {self.label}: {what} 기능을 지원하지 않습니다. ({english} is not supported)")
         found += self._amount_objections(request.amount)
         found += [
             f"{_wire_name(rule.path)}: {self.label}: {rule.text}"
@@ -549,6 +550,14 @@ class GatewaySpec:
         if account.fixed_key and not rules.fixed:
             found.append(f"vbank_key: {self.label}에서 고정식 가상계좌를 발급할 수 없습니다. (no fixed accounts)")
         return tuple(found)
+
+
+_UNSUPPORTED = {
+    Operation.CHARGE_CARD: ("card_number", "카드번호로 하는 결제(키인)", "key-in"),
+    Operation.CHARGE_BILLING_KEY: ("customer_uid", "빌링키로 하는 결제", "charging a billing key"),
+    Operation.ISSUE_VIRTUAL_ACCOUNT: ("pay_method", "가상계좌 API 발급", "a virtual account by API"),
+}
+"""Operation -> V1's field that asks for it, and what it is called. Only charges are routed by what a request holds."""
 
 
 def _value(request: PaymentRequest, path: str) -> str | None:
