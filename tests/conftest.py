@@ -53,9 +53,11 @@ def pytest_terminal_summary(terminalreporter):
     """How much was tried (tests/chaos). Here, since the process that sums up loads no other conftest."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     told = [pair for report in reports for pair in report.user_properties]
-    if counts := [value for name, value in told if name == "chaos"]:
-        flows, calls, runs = (sum(column) for column in zip(*counts, strict=True))
-        terminalreporter.write_line(f"chaos: {runs:,} runs, one for each fault at {calls:,} I/O calls of {flows} flows")
+    for what in ("chaos", "chaos, thinned out"):
+        if counts := [value for name, value in told if name == what]:
+            flows, calls, runs = (sum(column) for column in zip(*counts, strict=True))
+            text = f"{what}: {runs:,} runs, one for each fault at {calls:,} I/O calls of {flows} flows"
+            terminalreporter.write_line(text)
     for text in (value for name, value in told if name == "summary"):
         terminalreporter.write_line(text)
 

@@ -15,6 +15,7 @@ class Channel:
     """sealed_credentials: envelope-encrypted; see ports.Sealer. pg_id: the merchant id (MID) at the gateway.
 
     options: names of the credentials' fields by which its contract allows more than others' (CredentialField.adds).
+    changed_at: when it got other credentials, or another pg_id, and so perhaps another contract.
     """
 
     channel_key: str
@@ -25,6 +26,7 @@ class Channel:
     sealed_credentials: str
     created_at: datetime
     options: tuple[str, ...] = ()
+    changed_at: datetime | None = None
 
     @property
     def is_test(self) -> bool:

@@ -388,8 +388,8 @@ class CredentialField:
 class FieldRule:
     """What a field has to look like, where it is given.
 
-    path: of PaymentRequest ("buyer.name"). pattern: of the whole value. text: for people, Korean first. operations: those
-    that it holds for; None = all.
+    path: of PaymentRequest ("buyer.name"). pattern: of the whole value. text: for people, Korean first. operations:
+    those that it holds for; None = all.
     """
 
     path: str

@@ -14,7 +14,6 @@ clients. How sure each fact is, and what an operator has to arrange: docs/gatewa
 - A refusal comes with HTTP 200, mostly as code "01". What it means stands in its Korean text.
 """
 
-import base64
 import hashlib
 import json
 import logging
@@ -22,7 +21,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,19 +57,11 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.institutions import CARDS
 from chalicelib.domain.money import Money
+from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import (
-    ISSUER_WORDS,
-    codes,
-    cut,
-    from_seoul,
-    plain_text,
-    quote_text,
-    read_json,
-    seoul,
-    table,
-)
+from chalicelib.gateways.wire import codes, cut, from_seoul, plain_text, quote_text, read_json, seoul, table
+from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -202,7 +193,8 @@ class Adapter(Base):
         if payment is not None:
             return self._found(payment, query)
         refusal = _refused_query(reply)
-        if query.gateway_ref or refusal.unwell:
+        shown = _success(_Result, reply, FOUND)  # there is an order, though not one that we can read
+        if query.gateway_ref or refusal.unwell or shown:
             return refusal
         return self._missing(query.order_id, refusal, deadline - self._clock.monotonic())
 
@@ -227,7 +219,7 @@ class Adapter(Base):
             gateway_ref=charge.tid,
             amount=amount,
             approved_at=self._moment(charge.pay_date, charge.pay_time),
-            approval_number=charge.pay_auth_code,
+            approval_number=quote_text(charge.pay_auth_code or "", 60) or None,
             card=charge.summary(card_number),
             balance=amount,
         )
@@ -253,7 +245,7 @@ class Adapter(Base):
             gateway_ref=payment.tid,
             amount=Money(payment.price),
             approved_at=self._moment(payment.approved_date, payment.approved_time),
-            approval_number=payment.card_info.approved_number if payment.card_info else None,
+            approval_number=payment.approval_number,
             balance=Money(balance),
             cancels=self._cancels(payment, balance),
         )
@@ -421,18 +413,7 @@ def _card(card: Card, key: str, iv: str) -> dict[str, str]:
         "regNo": card.birth,
         "cardPw": card.password_2digits,
     }
-    return {name: _encrypt(value, key, iv) for name, value in fields.items() if value}
-
-
-def _encrypt(text: str, key: str, iv: str) -> str:
-    """AES-128-CBC, base64. The first block's mask is the same every time: Inicis prescribes it so."""
-    from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
-    pad = padding.PKCS7(128).padder()
-    padded = pad.update(text.encode()) + pad.finalize()
-    encryptor = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).encryptor()
-    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+    return {name: aes.encrypt_base64(value, key, iv.encode()) for name, value in fields.items() if value}
 
 
 def _digest(*parts: str) -> str:
@@ -446,6 +427,10 @@ def _compact(value: Mapping[str, object]) -> str:
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
+_Number = Annotated[str, Field(min_length=1, max_length=500)]
+"""Of Inicis: what is longer than any that it gives could not be kept."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True)
 
@@ -457,10 +442,11 @@ class _Result(_Wire):
     message: str | None = Field(None, alias="resultMsg")
     detail_code: str | None = None
     detail_result_code: str | None = None
+    pay_auth_code: str | None = None
 
     @property
     def inner(self) -> str | None:
-        bracketed = re.match(r"\s*\[(\w*\d\w*)\]", self.message or "", re.ASCII)
+        bracketed = re.match(r"\s*\[(?=[A-Za-z_]{0,19}\d)(\w{1,20})\]", self.message or "", re.ASCII)
         return self.detail_result_code or self.detail_code or (bracketed[1] if bracketed else None)
 
 
@@ -471,7 +457,7 @@ class _OfCard(_Result):
 
     def summary(self, number: str | None) -> CardSummary:
         code = CARD_CODES.get(self.card_code or "")
-        name = self.card_name or CARDS.get(code or "")
+        name = quote_text(self.card_name or CARDS.get(code or "") or "", 60) or None
         return CardSummary(
             name=name,
             code=code,
@@ -483,16 +469,15 @@ class _OfCard(_Result):
 
 
 class _Charge(_OfCard):
-    tid: str = Field(min_length=1)
+    tid: _Number
     moid: str | None = None
-    price: int | None = Field(None, ge=0)
+    price: int | None = Field(None, gt=0)
     pay_date: str | None = None
     pay_time: str | None = None
-    pay_auth_code: str | None = None
 
 
 class _Key(_OfCard):
-    bill_key: str = Field(min_length=1)
+    bill_key: _Number
 
 
 class _Refund(_Result):
@@ -502,8 +487,8 @@ class _Refund(_Result):
 
 
 class _PartialRefund(_Result):
-    tid: str = Field(min_length=1)
-    prtc_tid: str = Field(min_length=1)
+    tid: _Number
+    prtc_tid: _Number
     prtc_price: int
     prtc_remains: int
     prtc_date: str | None = None
@@ -521,7 +506,7 @@ class _State(_Result):
 
 
 class _Part(_Wire):
-    tid: str = Field(min_length=1)
+    tid: _Number
     amount: int = Field(alias="requestPrice", gt=0)
     request_date: str | None = None
     request_time: str | None = None
@@ -534,9 +519,9 @@ class _CardInfo(_Wire):
 
 class _Payment(_Result):
     mid: str
-    tid: str = Field(min_length=1)
+    tid: _Number
     oid: str
-    price: int = Field(ge=0)
+    price: int = Field(gt=0)
     paymethod: str
     transaction_status: str
     approved_date: str | None = None
@@ -546,6 +531,10 @@ class _Payment(_Result):
     available: int | None = Field(None, alias="availablePartCancelPrice")
     partial: list[_Part] | None = Field(None, alias="partCancelTransInfo")
     card_info: _CardInfo | None = None
+
+    @property
+    def approval_number(self) -> str | None:
+        return quote_text((self.card_info and self.card_info.approved_number) or "", 60) or None
 
     @property
     def currency(self) -> str:
@@ -593,7 +582,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     message = quote_text(result.message or code)
     found = [item for item in (result.inner, result.code) if item]
     reason = _reason(found, message)
-    if reason:
+    if reason and not result.pay_auth_code:  # what was approved was not refused
         return Declined(reason, code, message + HINTS.get(code, ""))
     if not UNKNOWN_CODES.intersection(found):
         log.warning("html5_inicis: code %r is not mapped, outcome unknown", code)
@@ -607,10 +596,11 @@ def _reason(found: list[str], message: str) -> R | None:
     listed = next((DECLINES[code] for code in found if code in DECLINES and code != GENERAL), None)
     if listed or found[-1] != GENERAL:
         return listed
-    words = message.lower()
-    if any(word in words for word in DOUBTFUL_WORDS):
+    if is_unsure(message) or "주문번호" in message:  # of an order that may have been there before
         return None
-    return next((reason for word, reason in (*ISSUER_WORDS, *MORE_WORDS) if word in words), None)
+    if OUR_CONTRACT.search(message):
+        return R.CHANNEL_REJECTED
+    return refusal_reason(message) or next((reason for words, reason in MORE_WORDS if words.search(message)), None)
 
 
 def _refused_query(reply: Reply) -> Unknown:
@@ -645,7 +635,7 @@ DATA_CENTRES: Mapping[Environment, frozenset[str]] = MappingProxyType(
 )
 
 
-def approve_urls(environment: Environment, window: str, idc_name: str) -> frozenset[str]:
+def approve_urls(environment: Environment, window: str, idc_name: object) -> frozenset[str]:
     """The addresses at which a window may be approved: `endpoints.trusted` compares what the browser brings with them.
 
     idc_name: the data centre that the window names. None of ours, or of the other environment: nothing is trusted.
@@ -653,12 +643,12 @@ def approve_urls(environment: Environment, window: str, idc_name: str) -> frozen
     return _window_urls(environment, window, idc_name, 0)
 
 
-def net_cancel_urls(environment: Environment, window: str, idc_name: str) -> frozenset[str]:
+def net_cancel_urls(environment: Environment, window: str, idc_name: object) -> frozenset[str]:
     return _window_urls(environment, window, idc_name, 1)
 
 
-def _window_urls(environment: Environment, window: str, idc_name: str, step: int) -> frozenset[str]:
-    if idc_name not in DATA_CENTRES[environment]:
+def _window_urls(environment: Environment, window: str, idc_name: object, step: int) -> frozenset[str]:
+    if not isinstance(idc_name, str) or idc_name not in DATA_CENTRES[environment]:
         return frozenset()
     return frozenset({f"https://{idc_name}{window}.inicis.com{WINDOW_PATHS[window][step]}"})
 
@@ -688,27 +678,18 @@ DECLINES = table(
 # 500626: cancelled before, by us or by another. The words for success mean none where they do not belong.
 UNKNOWN_CODES = codes("500626 00 0000 SUCCESS")
 
-# Inicis publishes no table of issuers' refusals. All words [recalled].
-DOUBTFUL_WORDS = ("통신", "시스템", "지연", "장애", "시간", "타임", "time", "응답", "처리중", "처리 중", "중복", "이미")
-"""Something may have been done: it went wrong on the way, or it had been done before."""
+# Inicis publishes no table of issuers' refusals. All words are [recalled]; those that others share are in `words`.
+OUR_CONTRACT = re.compile(
+    r"hash ?(data|값)|불가 ?(가맹점|상점)|[미비] ?계약|계약이? ?(없|안|되지|해지|만료|종료)", re.IGNORECASE
+)
 
 MORE_WORDS = (
-    ("사업자번호", R.CARD_CHECK_FAILED),
-    ("본인", R.CARD_CHECK_FAILED),
-    ("할부", R.INSTALLMENT_NOT_ALLOWED),
-    ("빌링키", R.BILLING_KEY_INVALID),
-    ("빌키", R.BILLING_KEY_INVALID),
-    ("가맹점", R.CHANNEL_REJECTED),
-    ("상점", R.CHANNEL_REJECTED),
-    ("계약", R.CHANNEL_REJECTED),
-    ("위변조", R.CHANNEL_REJECTED),
-    ("hash", R.CHANNEL_REJECTED),
-    ("미지원", R.CARD_NOT_SUPPORTED),
-    ("금액", R.AMOUNT_NOT_ALLOWED),
-    ("거절", R.ISSUER_DECLINED),
-    ("불가", R.ISSUER_DECLINED),
+    (re.compile(r"(사업자번호|본인\w*) ?(오류|불일치|실패|상이)"), R.CARD_CHECK_FAILED),
+    (re.compile(r"할부가 ?불가"), R.INSTALLMENT_NOT_ALLOWED),
+    (re.compile(r"미지원"), R.CARD_NOT_SUPPORTED),
+    (re.compile(r"금액 ?(미만|초과|오류)"), R.AMOUNT_NOT_ALLOWED),
+    (re.compile(r"(거래|승인|사용|이용|결제) ?불가"), R.ISSUER_DECLINED),
 )
-"""Beside those that all gateways share (wire.ISSUER_WORDS)."""
 
 # Inicis's two digits -> clearing-house code. 21 to 25 are foreign cards, which have none.
 CARD_CODES: Mapping[str, str] = MappingProxyType(

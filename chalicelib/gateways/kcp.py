@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
@@ -59,7 +59,8 @@ from chalicelib.domain.money import Money
 from chalicelib.domain.receipts import default_vat
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, cut, from_seoul, issuer_reason, quote_text, read_json, table
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, table
+from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Adapter(Base):
             return reply
         payment = _success(_Payment, reply)
         if payment is None:
-            return _refusal(reply)
+            return _refused_charge(reply)
         if payment.order_no != order_id:
             return Unknown("the reply is not about this order")
         return self._approved(payment, payment.amount)
@@ -241,7 +242,7 @@ class Adapter(Base):
     def _found(self, state: "_State", query: ChargeQuery) -> Approved | Unknown:
         if (state.tno, state.order_no) != (query.gateway_ref, query.order_id):
             return Unknown("the reply is not about this order")
-        if state.stat_ca_cd not in TAKEN_STATES or state.balance is None:
+        if state.balance is None:
             return Unknown(f"status {quote_text(state.stat_ca_cd or 'none', 30)}, balance {state.rem_mny}")
         return self._approved(state, state.balance)
 
@@ -264,7 +265,7 @@ class Adapter(Base):
             gateway_ref=payment.tno,
             amount=Money(payment.amount),
             approved_at=from_seoul(payment.app_time) or self._clock.now(),
-            approval_number=payment.app_no or None,
+            approval_number=quote_text(payment.app_no or "", 60) or None,
             card=_card_summary(
                 payment.card_cd, payment.card_name, payment.card_no, payment.card_bin_type_02, payment.acqu_cd
             ),
@@ -278,7 +279,7 @@ class Adapter(Base):
         if cancel.tno != request.gateway_ref:
             return Unknown("the reply is not about this charge")
         if _is_whole(request):
-            shown = cancel.amount in {None, request.charged.amount}
+            shown = cancel.amount in {None, request.charged.amount} and not cancel.rem_mny
         else:
             shown = (cancel.mod_mny, cancel.rem_mny) == (request.amount.amount, left.amount)
         if not shown:
@@ -421,23 +422,27 @@ def _pem(text: str) -> tuple[str, str, str] | None:
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
+_Number = Annotated[str, Field(min_length=1, max_length=500)]
+"""Of KCP: what is longer than any that it gives could not be kept."""
+
+
 class _Result(BaseModel):
     res_cd: str = Field(min_length=1)
     res_msg: str | None = None
+    app_no: str | None = None
 
 
 class _Key(_Result):
-    batch_key: str = Field(min_length=1)
+    batch_key: _Number
     card_cd: str | None = None
     card_name: str | None = None
     card_bin_type_02: str | None = None
 
 
 class _Payment(_Result):
-    tno: str = Field(min_length=1)
+    tno: _Number
     order_no: str | None = None
     amount: int = Field(gt=0)
-    app_no: str | None = None
     app_time: str | None = None
     card_cd: str | None = None
     card_name: str | None = None
@@ -449,23 +454,36 @@ class _Payment(_Result):
     can_time: str | None = None
 
 
+_OptionalAmount = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""Every value is text here: one that there is not may be left out, or empty."""
+
+
 class _State(_Payment):
-    rem_mny: int | None = Field(None, ge=0)
+    rem_mny: _OptionalAmount = Field(None, ge=0)
 
     @property
     def balance(self) -> int | None:
-        """None: it does not tell, or contradicts itself."""
-        if self.stat_ca_cd == "STSC":
-            return None if self.rem_mny else 0
-        return None if self.rem_mny is None or self.rem_mny > self.amount else self.rem_mny
+        """None: it does not tell, or contradicts itself.
+
+        An untouched charge must show its whole amount: of one that cannot be cancelled in parts it might show nothing,
+        and that would look like a cancel.
+        """
+        match self.stat_ca_cd:
+            case "STSR" if self.rem_mny == self.amount:
+                return self.amount
+            case "STPC" if self.rem_mny is not None and self.rem_mny < self.amount:
+                return self.rem_mny
+            case "STSC" if not self.rem_mny:
+                return 0
+        return None
 
 
 class _Cancel(_Result):
-    tno: str = Field(min_length=1)
-    amount: int | None = None
-    mod_mny: int | None = None
-    rem_mny: int | None = None
-    mod_pcan_seq_no: str | None = None
+    tno: _Number
+    amount: _OptionalAmount = None
+    mod_mny: _OptionalAmount = None
+    rem_mny: _OptionalAmount = None
+    mod_pcan_seq_no: str | None = Field(None, max_length=500)
     canc_time: str | None = None
 
 
@@ -491,6 +509,16 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     return Unknown(f"HTTP {reply.status}: {message}", code)
 
 
+def _refused_charge(reply: Reply) -> Declined | Unknown:
+    """Words about a cancel are no answer to a charge: KCP might have tried to cancel it, and failed."""
+    refusal = _refusal(reply)
+    if isinstance(refusal, Declined) and refusal.code in CANCEL_DECLINES:
+        return Unknown(f"a charge was refused in words for a cancel: {refusal.message}", refusal.code)
+    if isinstance(refusal, Declined) and (result := read_json(_Result, reply)) and result.app_no:
+        return Unknown(f"refused, and with an approval number: {refusal.message}", refusal.code)
+    return refusal
+
+
 def _unanswered(refusal: Declined | Unknown) -> Unknown:
     """A refused question says nothing about the charge."""
     if isinstance(refusal, Unknown):
@@ -500,10 +528,14 @@ def _unanswered(refusal: Declined | Unknown) -> Unknown:
 
 def _reason(code: str, message: str) -> R | None:
     """Why it is a no; None if it may be none."""
-    if code in DECLINES or code in UNKNOWN_CODES:
-        return DECLINES.get(code)
+    if code in DECLINES or code in CANCEL_DECLINES or code in UNKNOWN_CODES:
+        return DECLINES.get(code) or CANCEL_DECLINES.get(code)
+    message = ENDED_BEFORE.sub("", message)
+    if is_unsure(message):
+        return None
     if ISSUERS_CODE.fullmatch(code):
-        return R.INSTALLMENT_NOT_ALLOWED if "할부" in message else issuer_reason(message)
+        other = R.INSTALLMENT_NOT_ALLOWED if "할부" in message else R.ISSUER_DECLINED
+        return refusal_reason(message) or other
     if OUR_CREDENTIALS.search(message):
         return R.CHANNEL_REJECTED
     return R.BILLING_KEY_INVALID if KEY_GONE.search(message) else None
@@ -513,12 +545,13 @@ def _card_summary(
     code: str | None, name: str | None, number: str | None, kind: str | None, acquirer: str | None = None
 ) -> CardSummary:
     issuer_code = CARD_CODES.get(code or "")
+    shown = quote_text(name or "", 60) or None
     return CardSummary(
-        name=name or None,
+        name=shown,
         code=issuer_code,
         issuer_code=CARD_CODES.get(acquirer or ""),
         publisher_code=issuer_code,
-        publisher_name=name or None,
+        publisher_name=shown,
         number=quote_text(number, 30) if number else None,
         type={"0": 0, "1": 1}.get(kind or ""),
     )
@@ -528,7 +561,6 @@ def _card_summary(
 
 WON = "410"
 CARD_PAYMENT = "PACA"
-TAKEN_STATES = frozenset({"STSR", "STPC", "STSC"})
 
 KEY_NOT_OPENED = Declined(
     R.CHANNEL_REJECTED,
@@ -545,12 +577,18 @@ DECLINES = table(
     (R.LIMIT_EXCEEDED, "CC07-CC09 CC61 8186 8188"),
     # the contract: site code, means of payment
     (R.CHANNEL_REJECTED, "3014 3101"),
-    # the call: amounts that differ, a cancel of the whole after a part, a value that is missing
-    (R.INVALID_REQUEST, "8059 8038 DM10"),
+    # the call: amounts that differ, a value that is missing
+    (R.INVALID_REQUEST, "8059 DM10"),
+)
+"""Codes that surely mean no."""
+
+CANCEL_DECLINES = table(
+    # a cancel of the whole after a part
+    (R.INVALID_REQUEST, "8038"),
     # a cancel that the merchant's coming settlements do not cover
     (R.AMOUNT_NOT_ALLOWED, "8178"),
 )
-"""Codes that surely mean no."""
+"""Codes that mean no to a cancel, and to nothing else."""
 
 UNKNOWN_CODES = (
     codes("0900 0902 9316 9999 9502 9562")
@@ -562,6 +600,10 @@ UNKNOWN_CODES = (
 
 ISSUERS_CODE = re.compile(r"(CC|AC)[0-9A-Z]{2}")
 """The card's side and the account's: refusals of the issuer, of which few are published."""
+
+
+ENDED_BEFORE = re.compile(r"이미 ?(?=(삭제|해지|만료|정지)[된되])")
+"""What is said of a key or of a card, and of no charge: the one "already" without doubt."""
 
 OUR_CREDENTIALS = re.compile(r"서비스 ?인증서|사이트 ?코드|site_cd|kcp_cert_info|kcp_sign_data")
 _KEY = r"(배치|빌링?) ?키"

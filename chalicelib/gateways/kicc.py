@@ -6,8 +6,8 @@ support; developer.easypay.co.kr before it). How sure each fact is: docs/gateway
 - Keys are made in KICC's window only; what an adapter needs of one is its `batchKey`.
 - A request is told apart by `shopTransactionId`, here our order or cancel id. It is refused if used before on the same
   day, and a query asks by it, today and tomorrow.
-- No request but a cancel is signed: `mallId` and the key are all that a charge takes. The answer to a charge is signed,
-  and checked; the answer to a query is not.
+- No request but a cancel is signed: `mallId` and the key are all that a charge takes. A signature in the answer to a
+  charge is checked; the answer to a query has none.
 - The published codes are few, and KICC says that they may change. What is not listed is read from its Korean words.
 """
 
@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
 from pydantic.alias_generators import to_camel
 
 from chalicelib.domain.channels import Environment
@@ -52,18 +52,8 @@ from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import (
-    codes,
-    cut,
-    from_seoul,
-    is_unsure,
-    quote_text,
-    read_json,
-    refusal_reason,
-    seoul,
-    table,
-    trade_dates,
-)
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, seoul, shown, table, trade_dates
+from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -126,7 +116,7 @@ class Adapter(Base):
         payment = _success(_Payment, reply)
         if payment is None:
             return _refusal(reply)
-        signed = self._sign(payment.pg_cno, str(payment.amount), payment.transaction_date or "")
+        signed = self._sign(payment.pg_cno, payment.amount, payment.transaction_date or "")
         if payment.msg_auth_value and not hmac.compare_digest(payment.msg_auth_value.lower().encode(), signed.encode()):
             return Unknown("the reply's signature is wrong")
         if doubt := _doubt(payment, order_id):
@@ -165,12 +155,13 @@ class Adapter(Base):
             return refusal
         if (cancel.shop_transaction_id, cancel.ori_pg_cno) != (request.cancel_id, request.gateway_ref):
             return Unknown("the reply is not about this cancel")
-        if cancel.status_code not in GIVEN_BACK or cancel.cancel_amount not in (None, request.amount.amount):
+        told = cancel.cancel_amount
+        if cancel.status_code not in _states_after(request) or told not in (None, str(request.amount.amount)):
             return Unknown("the reply does not show this cancel as done")
         done = GatewayCancel(
             cancel.cancel_pg_cno, request.amount, self._moment(cancel.transaction_date), request.reason
         )
-        return Cancelled(done, None if cancel.remain_amount is None else Money(cancel.remain_amount))
+        return Cancelled(done, None if cancel.remain_amount is None else Money(int(cancel.remain_amount)))
 
     def delete_billing_key(self, order_id: str, secret: Mapping[str, str], timeout: float) -> DeleteResult:
         body = {"batchKey": secret["batch_key"], "removeReqDate": self._today()}
@@ -202,7 +193,7 @@ class Adapter(Base):
 
     def _approved(self, payment: "_Payment") -> Approved:
         """Of cancels the answer tells only the state: all was given back, or a part, without saying how much."""
-        amount, at = Money(payment.amount), self._moment(payment.transaction_date)
+        amount, at = Money(int(payment.amount)), self._moment(payment.transaction_date)
         balance: Money | None = amount
         cancels: tuple[GatewayCancel, ...] = ()
         if payment.status_code in ALL_GIVEN_BACK:
@@ -214,7 +205,7 @@ class Adapter(Base):
             gateway_ref=payment.pg_cno,
             amount=amount,
             approved_at=at,
-            approval_number=info.approval_no if info else None,
+            approval_number=shown(info.approval_no) if info else None,
             card=_card_summary(info.card_info) if info and info.card_info else None,
             balance=balance,
             cancels=cancels,
@@ -295,6 +286,13 @@ def _cancel_order(request: CancelRequest) -> dict[str, Any]:
     return body
 
 
+def _states_after(request: CancelRequest) -> frozenset[str]:
+    """The states that fit to this cancel: a part that says that all was given back is none."""
+    if request.amount == request.charged:
+        return ALL_GIVEN_BACK
+    return GIVEN_BACK if request.amount == request.balance else GIVEN_BACK - ALL_GIVEN_BACK
+
+
 def _shares(amount: int, tax_free: int, vat: int | None) -> tuple[int, int, int]:
     """What is taxed, without the tax; what is free of it; the tax. Together the amount."""
     tax = (amount - tax_free) // 11 if vat is None else vat
@@ -307,6 +305,8 @@ def _text(text: str | None, limit: int) -> str:
 
 
 # --- replies ----------------------------------------------------------------------------------------------------
+
+WON = "^[1-9][0-9]{0,12}$"
 
 
 class _Wire(BaseModel):
@@ -333,20 +333,29 @@ class _PaymentInfo(_Wire):
 
 
 class _Payment(_Result):
-    pg_cno: str = Field(min_length=1)
+    pg_cno: str = Field(min_length=1, max_length=60)
     shop_order_no: str | None = None
-    amount: int
+    amount: str = Field(pattern=WON)
     transaction_date: str | None = None
     status_code: str
     msg_auth_value: str | None = None
     payment_info: _PaymentInfo | None = None
 
+    @field_validator("payment_info", mode="wrap")
+    @classmethod
+    def _decides_nothing(cls, value: object, read: ValidatorFunctionWrapHandler) -> _PaymentInfo | None:
+        """What is only shown must not turn an approval into a riddle."""
+        try:
+            return read(value)  # type: ignore[no-any-return]
+        except ValueError:
+            return None
+
 
 class _Cancel(_Result):
     ori_pg_cno: str
-    cancel_pg_cno: str = Field(min_length=1)
-    cancel_amount: int | None = None
-    remain_amount: int | None = None
+    cancel_pg_cno: str = Field(min_length=1, max_length=60)
+    cancel_amount: str | None = Field(None, pattern=WON)
+    remain_amount: str | None = Field(None, pattern=f"{WON}|^0$")
     transaction_date: str | None = None
     status_code: str
 
@@ -389,19 +398,21 @@ def _not_found(reply: Reply) -> NotFound | Unknown:
     refusal = _refusal(reply)
     if isinstance(refusal, Declined):
         return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
-    says_so = refusal.code and NO_TRANSACTION.search(OUR_IDS.sub("", refusal.detail))
-    return NotFound() if says_so and not is_unsure(refusal.detail) else refusal
+    if refusal.code is None or refusal.code in UNKNOWN_CODES or is_unsure(refusal.detail):
+        return refusal
+    return NotFound() if NO_TRANSACTION.search(OUR_IDS.sub("", refusal.detail)) else refusal
 
 
 def _card_summary(card: _CardInfo) -> CardSummary:
-    code = CARD_CODES.get(card.issuer_code or "")
+    """The number comes masked; should it ever not, it is struck out."""
+    code, name = CARD_CODES.get(card.issuer_code or ""), shown(card.issuer_name)
     return CardSummary(
-        name=card.issuer_name,
+        name=name,
         code=code,
         issuer_code=CARD_CODES.get(card.acquirer_code or ""),
         publisher_code=code,
-        publisher_name=card.issuer_name,
-        number=card.card_no,
+        publisher_name=name,
+        number=shown(card.card_no),
         type={"N": 0, "Y": 1}.get(card.card_gubun or ""),
     )
 
@@ -426,8 +437,10 @@ UNKNOWN_CODES = codes("VTIM VT00")
 
 OUR_IDS = re.compile("상점 ?(거래 ?(고유)?|주문) ?번호")
 """How KICC calls our ids. The word for a shop in it says nothing about the contract."""
-GONE = re.compile("삭제|없|않")
-NO_TRANSACTION = re.compile("거래.{0,10}(없|존재하지)")
+GONE = re.compile("삭제된|않|(?<!수 )없")
+"""But not: 삭제할 수 없는, cannot be deleted."""
+NO_TRANSACTION = re.compile("거래 ?(내역|정보|자료|기록|건)?[이가은는]? ?(없|존재하지)")
+"""Nothing may stand between: 거래를 조회할 수 없, it cannot be asked about; 거래 조회 권한이 없, nobody may ask."""
 
 # KICC's three digits -> clearing-house code. [recalled]: 022 Citi, 017 Suhyup, 002 Gwangju, 010 Jeonbuk, 011 Jeju.
 CARD_CODES: Mapping[str, str] = MappingProxyType(

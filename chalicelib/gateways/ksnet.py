@@ -47,17 +47,8 @@ from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import (
-    codes,
-    cut,
-    from_seoul,
-    is_unsure,
-    quote_text,
-    read_json,
-    refusal_reason,
-    table,
-    trade_dates,
-)
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, shown, table, trade_dates
+from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -188,15 +179,16 @@ class Adapter(Base):
         amount = data.money(data.total_amount, currency)
         if amount is None:
             return Unknown("the reply's amount is unreadable")
+        issuer = shown(data.issuer_card_name)
         return Approved(
             gateway_ref=data.tid,
             amount=amount,
             approved_at=self._moment(data),
-            approval_number=data.approval_numb,
+            approval_number=shown(data.approval_numb),
             card=CardSummary(
-                name=data.issuer_card_name,
-                issuer_name=data.issuer_card_name,
-                publisher_name=data.issuer_card_name,
+                name=issuer,
+                issuer_name=issuer,
+                publisher_name=issuer,
                 number=card.masked,  # KSNET's own hides the last digit, too
                 type={"CREDIT": 0, "CHECK": 1}.get(data.card_type or ""),
             ),
@@ -274,7 +266,7 @@ class _Wire(BaseModel):
 
 class _Data(_Wire):
     payload: str | None = None
-    tid: str = ""
+    tid: str = Field("", max_length=60)
     resp_code: str | None = None
     resp_message: str | None = None
     trade_date_time: str | None = None
@@ -299,14 +291,12 @@ class _Data(_Wire):
     def money(self, text: str | None, currency: str) -> Money | None:
         if not text or not text.isdecimal() or not text.isascii() or len(text) > 13:
             return None
-        if currency == "KRW":
-            return Money(int(text))
-        cents, rest = divmod(int(text), 10)
-        return None if rest else Money(cents, currency)
+        units, rest = divmod(int(text), 1 if currency == "KRW" else 10)
+        return Money(units, currency) if units and not rest else None
 
 
 class _Answer(_Wire):
-    aid: str | None = None
+    aid: str | None = Field(None, max_length=60)
     code: str = Field(min_length=1)
     message: str | None = None
     data: _Data = Field(default_factory=_Data)
@@ -334,12 +324,12 @@ def _refusal(reply: Reply, answer: _Answer | None, payload: str, *, believe_word
     failed = answer.code == FAILED and data.is_failed_try and data.payload == payload and data.resp_code
     code = quote_text((data.resp_code if failed else answer.code) or "", 60)
     message = quote_text((data.resp_message if failed else answer.message) or code)
-    reason = DECLINES.get(code)
+    reason = (TRADE_DECLINES if failed else DECLINES_UNTRIED).get(code)
     if reason is None and failed and believe_words:
         reason = refusal_reason(message)
-    if reason and not is_unsure(message):
+    if reason and data.resp_code != "0000" and not is_unsure(message):
         return Declined(reason, code, message)
-    if code not in UNKNOWN_CODES:
+    if code not in UNKNOWN_CODES and code not in DECLINES:
         log.warning("ksnet: code %r is not mapped, outcome unknown", code)
     return Unknown(message, code)
 
@@ -349,15 +339,17 @@ def _refusal(reply: Reply, answer: _Answer | None, payload: str, *, believe_word
 FAILED = "A0201"
 """Stands for everything that may go wrong with a trade; `data` tells what."""
 
-DECLINES = table(
-    # data.respCode: those that the documentation's examples show
+TRADE_DECLINES = table(
     (R.LIMIT_EXCEEDED, "8326"),
     (R.CARD_CHECK_FAILED, "6003"),
     (R.INVALID_REQUEST, "7003"),
-    # code: nothing was carried out
-    (R.INVALID_REQUEST, "A0400 A0403"),
-    (R.CHANNEL_REJECTED, "A0401"),
 )
+"""`data.respCode` of a failed try: those that the documentation's examples show."""
+
+DECLINES_UNTRIED = table((R.INVALID_REQUEST, "A0400 A0403"), (R.CHANNEL_REJECTED, "A0401"))
+"""`code`: nothing was carried out."""
+
+DECLINES: Mapping[str, R] = MappingProxyType({**TRADE_DECLINES, **DECLINES_UNTRIED})
 
 UNKNOWN_CODES = codes("A0200 A0201 A0500 A0999")
 """Errors of KSNET's server and others, a yes that is none, and a failure without what belongs to it."""

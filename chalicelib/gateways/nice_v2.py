@@ -65,19 +65,11 @@ from chalicelib.domain.receipts import (
     CashReceiptRequest,
     IssueReceiptResult,
 )
+from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import (
-    KST,
-    codes,
-    cut,
-    instant,
-    issuer_reason,
-    plain_text,
-    quote_text,
-    table,
-    whole_characters,
-)
+from chalicelib.gateways.wire import KST, codes, cut, instant, plain_text, quote_text, table, whole_characters
+from chalicelib.gateways.words import issuer_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -445,18 +437,8 @@ def _card_text(card: Card) -> str:
 
 
 def _encrypt(text: str, secret_key: str) -> str:
-    """AES-256-CBC (encMode A2) under the whole secret key, its first half as the first block's mask, hex.
-
-    The mask is the same every time. NICE prescribes it so; it hides the text, not that two texts begin alike.
-    """
-    from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
-    key = secret_key.encode()
-    pad = padding.PKCS7(128).padder()
-    padded = pad.update(text.encode()) + pad.finalize()
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
-    return (encryptor.update(padded) + encryptor.finalize()).hex()
+    """AES-256-CBC (encMode A2) under the whole secret key, its first half as the first block's mask, hex."""
+    return aes.encrypt(text, secret_key, secret_key[:16].encode()).hex()
 
 
 def _digest(*parts: str) -> str:

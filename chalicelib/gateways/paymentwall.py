@@ -24,10 +24,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
@@ -61,7 +67,7 @@ from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import EXPONENTS, Money, parse_currency, parse_money
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, plain_text, quote_text, table
+from chalicelib.gateways.wire import Shown, codes, plain_text, quote_text, table
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -198,7 +204,8 @@ class Adapter(Base):
         form: dict[str, str] = {}
         if request.amount != request.charged:
             if Operation.PARTIAL_CANCEL not in self.spec.operations:
-                return Declined(R.INVALID_REQUEST, "partial_refund", PARTS_ARE_OFF)
+                # No refusal: while the option was on, the same part may have been sent, and carried out.
+                return NotSent(PARTS_ARE_OFF, unwell=False)
             form["amount"] = _decimal(request.amount)
         path = f"/api/brick/charge/{quote(request.gateway_ref, safe='')}/refund"
         reply = self._send("POST", path, "cancel", timeout, form)
@@ -392,9 +399,9 @@ class _Token(_Wire):
 
 
 class _Card(_Wire):
-    token: str | None = Field(None, pattern=r"^[!-~]{1,200}$")
-    type: str | None = None
-    last4: str | None = None
+    token: Shown[Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]] = None
+    type: Shown[str] = None
+    last4: Shown[str] = None
 
 
 class _Transaction(_Wire):
@@ -403,16 +410,16 @@ class _Transaction(_Wire):
     currency: str = Field(min_length=3)
     risk: str
     refunded: bool
-    created: int | None = None
+    created: Shown[int] = None
 
 
 class _Charge(_Transaction):
-    """secure: that 3-D Secure was passed. A demand for it is a _SecureStep."""
+    """secure: that 3-D Secure was passed; PHP writes nothing in many ways. A demand for it is a _SecureStep."""
 
     object: Literal["charge"]
     captured: bool
-    secure: bool | None = None
-    card: _Card | None = None
+    secure: Annotated[bool | None, BeforeValidator(lambda value: value or None)] = None
+    card: Shown[_Card] = None
 
     def summary(self, number: str | None = None) -> CardSummary:
         """number: masked, where it is known; the answer has its end only."""
@@ -429,8 +436,17 @@ class _Payment(_Transaction):
 
 
 class _SecureStep(_Wire):
-    secure: dict[str, Any] = Field(min_length=1)
+    """A page for the buyer. What else may be said of 3-D Secure, beside a charge under review, is no demand for it."""
+
+    secure: dict[str, Any]
     captured: Literal[False] = False
+
+    @field_validator("secure")
+    @classmethod
+    def _has_a_page(cls, secure: dict[str, Any]) -> dict[str, Any]:
+        if not (secure.get("formHTML") or secure.get("redirect")):
+            raise ValueError("no page")
+        return secure
 
 
 class _Refusal(_Wire):
@@ -518,7 +534,7 @@ def _no_pingback(field: str) -> InvalidRequest:
 # --- codes ------------------------------------------------------------------------------------------------------
 
 SECURE_STEP = "3-D Secure 인증이 필요한 카드입니다. 결제되지 않았습니다. (3-D Secure is asked for; nothing was charged)"
-PARTS_ARE_OFF = "부분취소가 꺼져 있는 채널입니다. (partial_refund is off for this channel; nothing was refunded)"
+PARTS_ARE_OFF = "부분취소가 꺼져 있는 채널입니다. (partial_refund is off for this channel; not sent)"
 
 PLAIN_ID = "[A-Za-z0-9_-]{1,64}"
 PINGBACK_FIELDS: Mapping[str, str] = MappingProxyType(

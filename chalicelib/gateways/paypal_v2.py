@@ -61,7 +61,7 @@ from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import EXPONENTS, Money
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, instant, plain_text, quote_text, read_json, table
+from chalicelib.gateways.wire import Shown, codes, instant, plain_text, quote_text, read_json, table
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -259,6 +259,8 @@ class Adapter(Base):
             if order.status == "PAYER_ACTION_REQUIRED":  # 3-D Secure: a page for a buyer who is not there
                 return Declined(R.CARD_NOT_SUPPORTED, order.status, "the card needs the buyer's confirmation")
             return None
+        if sum(other.status not in FAILED_STATUSES for other in order.payments.captures) > 1:
+            return Unknown("more than one capture")
         if capture.status in TAKEN_STATUSES:
             return self._approved(order, capture)
         if capture.status == "PENDING":
@@ -273,6 +275,8 @@ class Adapter(Base):
         refunds = order.payments.refunds
         done = [refund for refund in refunds if refund.status == "COMPLETED"]
         amount, back = capture.amount.money, sum(refund.amount.money.amount for refund in done)
+        if not amount.amount or any(refund.amount.currency_code != amount.currency for refund in refunds):
+            return Unknown("a capture of nothing, or a refund in another currency")
         expected = "COMPLETED" if not back else "REFUNDED" if back == amount.amount else "PARTIALLY_REFUNDED"
         if capture.status != expected or back > amount.amount or any(refund.status == "PENDING" for refund in refunds):
             return Unknown("a refund is under way, or the refunds do not fit to the capture's status")
@@ -468,7 +472,7 @@ class _SupplementaryData(_Wire):
 
 
 class _Capture(_Wire):
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=64)
     status: str
     amount: _Amount
     custom_id: str | None = None
@@ -490,7 +494,7 @@ class _Breakdown(_Wire):
 
 
 class _Refund(_Wire):
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=64)
     status: str
     amount: _Amount
     custom_id: str | None = None
@@ -530,10 +534,10 @@ class _PaymentSource(_Wire):
 
 
 class _Order(_Wire):
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=64)
     status: str
     purchase_units: list[_PurchaseUnit] = Field(min_length=1, max_length=1)
-    payment_source: _PaymentSource | None = None
+    payment_source: Shown[_PaymentSource] = None
 
     @property
     def payments(self) -> _Payments:
@@ -545,8 +549,8 @@ class _Order(_Wire):
 
 
 class _PaymentToken(_Wire):
-    id: str = Field(min_length=1)
-    payment_source: _PaymentSource | None = None
+    id: str = Field(min_length=1, max_length=64)
+    payment_source: Shown[_PaymentSource] = None
 
 
 class _Detail(_Wire):

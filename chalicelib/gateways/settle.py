@@ -14,7 +14,6 @@ docs/gateways/settle.md.
 - No answer names a currency, so won only, though Hecto takes dollars under a contract of its own.
 """
 
-import base64
 import hashlib
 import json
 import logging
@@ -23,7 +22,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -60,18 +59,11 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.domain.receipts import default_vat
+from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import (
-    codes,
-    cut,
-    from_seoul,
-    issuer_reason,
-    quote_text,
-    read_json,
-    seoul,
-    table,
-)
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, seoul, table
+from chalicelib.gateways.words import is_unsure, issuer_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -266,6 +258,8 @@ class Adapter(Base):
         taken, returned = self._amount(answer.data.amount), self._amount(answer.data.cancelled)
         if code not in TAKEN or taken is None or not ref or (returned is not None and returned > taken):
             return Unknown("the reply does not say what became of the charge", code)
+        if code == CANCELLED and not returned:  # called paid, what was given back would be delivered for nothing
+            return Unknown("the reply does not say how much was given back", code)
         # Neither the approval's hour nor the cancels one by one are told.
         cancels = (GatewayCancel("", Money(returned, "KRW"), self._clock.now()),) if returned else ()
         return Approved(
@@ -304,7 +298,10 @@ class Adapter(Base):
         now = seoul(self._clock.now())
         params = {"mchtId": self._mid, "mchtTrdNo": number, "trdDt": now[:8], "trdTm": now[8:], **head}
         signature = self._hash(now, self._mid, number, str(amount))
-        sealed = {name: self._encrypt(value) if name in SEALED[operation] else value for name, value in data.items()}
+        key, secret = self._aes_key, SEALED[operation]
+        sealed = {
+            name: aes.encrypt_base64(value, key, None) if name in secret else value for name, value in data.items()
+        }
         reply = self._http.ask(
             "POST",
             self._base_url + PATHS[operation],
@@ -340,32 +337,8 @@ class Adapter(Base):
         """Whole won, in plain or encrypted: the editions of the document differ, and the test bed takes either."""
         if text and not text.isascii():
             return None
-        plain = text if text is None or text.isdigit() else self._decrypt(text)
+        plain = text if text is None or text.isdigit() else aes.decrypt_base64(text, self._aes_key, None)
         return int(plain) if plain and re.fullmatch(r"\d{1,12}", plain, re.ASCII) else None
-
-    def _encrypt(self, text: str) -> str:
-        from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-
-        pad = padding.PKCS7(128).padder()
-        encryptor = self._cipher().encryptor()
-        padded = pad.update(text.encode()) + pad.finalize()
-        return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
-
-    def _decrypt(self, text: str) -> str | None:
-        from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-
-        decryptor, unpad = self._cipher().decryptor(), padding.PKCS7(128).unpadder()
-        try:
-            padded = decryptor.update(base64.b64decode(text, validate=True)) + decryptor.finalize()
-            return (unpad.update(padded) + unpad.finalize()).decode()
-        except ValueError:  # UnicodeDecodeError and binascii.Error are ValueErrors
-            return None
-
-    def _cipher(self) -> Any:
-        """AES-256-ECB, as Hecto prescribes. Equal texts look equal, so it hides less than TLS around it does."""
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
-        return Cipher(algorithms.AES(self._aes_key.encode()), modes.ECB())  # noqa: S305
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -499,15 +472,20 @@ def _refusal(answer: _Answer, number: str) -> Declined | Unknown:
     """What an answer other than success means: no only with a code that is known to mean no."""
     params = answer.params
     code = quote_text(params.code, 60)
-    if params.number not in {None, "", number}:
-        return Unknown("the reply is not about this order", code)
     message = params.message or code
-    reason = DECLINES.get(code) if params.status == REFUSED else None
-    if reason:
+    # Without the code: for whoever asks for an order it would mean that there is none.
+    if params.number not in {None, "", number}:
+        return Unknown("the reply is not about this order")
+    if params.status != REFUSED:
+        status = quote_text(params.status, 10)
+        log.warning("settle: code %r with status %r, outcome unknown", code, status)
+        return Unknown(f"status {status}, [{code}] {message}")
+    reason = DECLINES.get(code)
+    if reason and not (code in TOLD_IN_WORDS and is_unsure(message)):
         told = issuer_reason(message) if code in TOLD_IN_WORDS else R.ISSUER_DECLINED
         return Declined(reason if told is R.ISSUER_DECLINED else told, code, message)
-    if code not in UNKNOWN_CODES and code not in NOT_FOUND_CODES:
-        log.warning("settle: code %r with status %r is not mapped, outcome unknown", code, params.status[:10])
+    if reason is None and code not in UNKNOWN_CODES and code not in NOT_FOUND_CODES:
+        log.warning("settle: code %r is not mapped, outcome unknown", code)
     return Unknown(message, code)
 
 
@@ -539,7 +517,8 @@ def _card_summary(data: _Data, card: Card | None) -> CardSummary:
 # --- codes ------------------------------------------------------------------------------------------------------
 
 WORKED, REFUSED = "0021", "0031"
-TAKEN = frozenset({"0000", "0001"})
+CANCELLED = "0001"
+TAKEN = frozenset({"0000", CANCELLED})
 """States of a charge in a query: paid, and given back at least in part."""
 FAILED = "0009"
 
@@ -571,7 +550,9 @@ DECLINES = table(
 """Codes that surely mean no, with `outStatCd` 0031. A code in no table is unknown."""
 
 TOLD_IN_WORDS = codes("CA13-CA19 CA31-CA37 CA50-CA58 CA82 J999 8373")
-"""One code for many reasons, with the issuer's words beside it: a debit card without funds is over its "limit"."""
+"""One code for many reasons, with the issuer's words beside it: a debit card without funds is over its "limit".
+
+Words of a time-out or of trouble on the line make such a code unclear, too."""
 
 NOT_FOUND_CODES = codes("ST06 CA10")
 """No such transaction: an answer to a query; anywhere else unknown."""

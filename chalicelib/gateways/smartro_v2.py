@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,9 +48,11 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
+from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, refusal_reason, seoul, table
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, seoul, table
+from chalicelib.gateways.words import refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -167,7 +169,8 @@ class Adapter(Base):
         if not re.fullmatch(r"[!-~]{32,}", self._merchant_key):
             text = "상점 키는 32자 이상이어야 합니다. (merchant_key must be 32 long at least)"
             return Declined(R.CHANNEL_REJECTED, "merchant_key", text)
-        envelope = {"EncData": _encrypt(json.dumps(order, ensure_ascii=False), self._merchant_key), "Mid": self._mid}
+        sealed = aes.encrypt_base64(json.dumps(order, ensure_ascii=False), self._merchant_key[:32], NO_MASK)
+        envelope = {"EncData": sealed, "Mid": self._mid}
         return self._http.ask(
             "POST",
             self._base_url + path,
@@ -182,14 +185,15 @@ def read_registration(fields: Mapping[str, str], order_id: str, credentials: Map
     """What the window posts when a buyer has registered a card under our order id.
 
     VerifyValue holds no secret either. But whoever makes one has to know the key in plain, and the form has it
-    encrypted: so the two together prove that the form comes from Smartro, or repeats one that did. That is why the
-    order id has to be ours, and new.
+    encrypted: so the two together prove that key and card come from Smartro, now or once before. They cover neither
+    the order id nor the user, which whoever repeats a form can write anew: the caller has to refuse a key that it has
+    seen before.
     """
     mid, code = credentials["mid"], fields.get("ResultCode", "")
     if code != "3001":
         message = quote_text(fields.get("ResultMsg") or code)
         return Declined(refusal_reason(message) or R.ISSUER_DECLINED, quote_text(code, 60), message)
-    key = _decrypt(fields.get("BillTokenKey", ""), credentials["merchant_key"])
+    key = aes.decrypt_base64(fields.get("BillTokenKey", ""), credentials["merchant_key"][:32], NO_MASK)
     card, user = fields.get("DisplayCardNo", ""), fields.get("MallUserId", "")
     verified = _digest(mid, key or "", card, code, SALT).encode()
     if not (key and user) or not hmac.compare_digest(verified, fields.get("VerifyValue", "").encode()):
@@ -249,34 +253,6 @@ def _digest(*parts: str) -> str:
     return base64.b64encode(hashlib.sha256("".join(parts).encode()).digest()).decode()
 
 
-def _encrypt(text: str, merchant_key: str) -> str:
-    from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-
-    pad = padding.PKCS7(128).padder()
-    padded = pad.update(text.encode()) + pad.finalize()
-    encryptor = _cipher(merchant_key).encryptor()
-    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
-
-
-def _decrypt(text: str, merchant_key: str) -> str | None:
-    """None for what was not encrypted under this key."""
-    from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-
-    decryptor, unpad = _cipher(merchant_key).decryptor(), padding.PKCS7(128).unpadder()
-    try:
-        padded = decryptor.update(base64.b64decode(text, validate=True)) + decryptor.finalize()
-        return (unpad.update(padded) + unpad.finalize()).decode()
-    except ValueError:
-        return None
-
-
-def _cipher(merchant_key: str) -> Any:
-    """AES-256-CBC. The first block's mask is zeros: Smartro prescribes it so."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
-    return Cipher(algorithms.AES(merchant_key[:32].encode()), modes.CBC(bytes(16)))
-
-
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +261,7 @@ class _Result(BaseModel):
 
     code: str = Field(alias="ResultCode", min_length=1)
     message: str | None = Field(None, alias="ResultMsg")
+    approval_number: str | None = Field(None, alias="AuthCode")
 
 
 class _Payment(_Result):
@@ -292,7 +269,6 @@ class _Payment(_Result):
     order_id: str = Field(alias="Moid")
     amount: int = Field(alias="Amt")
     authorized_on: str | None = Field(None, alias="AuthDate")
-    approval_number: str | None = Field(None, alias="AuthCode")
     card_name: str | None = Field(None, alias="AppCardName")
     card_number: str | None = Field(None, alias="CardNum")
 
@@ -322,7 +298,9 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     message = quote_text(result.message or code)
     if code in UNKNOWN_CODES:
         return Unknown(f"HTTP {reply.status}: {message}", code)
-    if reason := refusal_reason(message):
+    if (result.approval_number or "").strip(" 0"):
+        return Unknown(f"a refusal with an approval number: {message}", code)
+    if reason := DECLINES.get(code) or refusal_reason(result.message or ""):
         return Declined(reason, code, message)
     log.warning("smartro_v2: code %r does not say why, outcome unknown", code)
     return Unknown(f"HTTP {reply.status}: {message}", code)
@@ -343,13 +321,15 @@ def _not_cancelled(reply: Reply) -> Declined | Unknown:
 
 def _card_summary(name: str | None, number: str | None) -> CardSummary | None:
     """Without Smartro's codes of card companies, which are not public. A number that is not masked is not kept."""
-    masked = number if number and "*" in number else None
+    masked = quote_text(number, 20) if number and "*" in number else None
     return CardSummary(name=name, publisher_name=name, number=masked) if name or masked else None
 
 
 # --- codes ------------------------------------------------------------------------------------------------------
 
 SALT = "SMARTRO!@#"
+NO_MASK = bytes(16)
+"""Of the first block; only the first 32 characters of the merchant key encrypt."""
 """Public, and the same for all merchants."""
 
 CHARGED_CODES = ("3001", "0000")

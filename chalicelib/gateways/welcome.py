@@ -10,7 +10,6 @@ is: docs/gateways/welcome.md.
 - Forms go out, JSON comes back, and a refusal comes with HTTP 200.
 """
 
-import base64
 import hashlib
 import logging
 import re
@@ -53,9 +52,11 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.institutions import CARDS
 from chalicelib.domain.money import Money
+from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import BAD_KEY, cut, from_seoul, quote_text, read_json, refusal_reason, seoul, table
+from chalicelib.gateways.wire import cut, from_seoul, quote_text, read_json, seoul, table
+from chalicelib.gateways.words import refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class Adapter(Base):
         if not isinstance(reply, Reply):
             return reply
         answer = read_json(_Result, reply) if reply.status == 200 else None
-        if answer and (answer.code == "00" or BAD_KEY.search(answer.message or "")):
+        if answer and (answer.code == "00" or GONE_KEY.search(answer.message or "")):
             return KeyDeleted()
         return _refusal(reply)
 
@@ -218,18 +219,10 @@ class Adapter(Base):
             text = "암호화 키는 32자, IV는 16자여야 합니다. (api_key must be 32 long, api_iv 16)"
             return Declined(R.CHANNEL_REJECTED, "api_key", text)
         owner = {} if self._noauth else {"registNo": card.birth, "passwd": card.password_2digits}
-        secret = {name: self._encrypt(value) for name, value in {"cardNumber": card.number, **owner}.items() if value}
+        key, iv = self._api_key, self._api_iv.encode()
+        plain = {"cardNumber": card.number, **owner}
+        secret = {name: aes.encrypt_base64(value, key, iv) for name, value in plain.items() if value}
         return {**secret, "cardExpireYY": card.expiry_year[-2:], "cardExpireMM": card.expiry_month}
-
-    def _encrypt(self, text: str) -> str:
-        """AES-256-CBC. The first block's mask is the same every time; Welcome hands it out with the key."""
-        from cryptography.hazmat.primitives import padding  # noqa: PLC0415 - a cold start need not load it
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
-        pad = padding.PKCS7(128).padder()
-        padded = pad.update(text.encode()) + pad.finalize()
-        encryptor = Cipher(algorithms.AES(self._api_key.encode()), modes.CBC(self._api_iv.encode())).encryptor()
-        return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
 
     def _send(
         self, path: str, operation: str, form: Mapping[str, str], signed: Mapping[str, str], timeout: float
@@ -306,6 +299,7 @@ class _Result(BaseModel):
 
     code: str = Field(alias="ResultCode", min_length=1)
     message: str | None = Field(None, alias="ResultMsg")
+    approval_number: str | None = Field(None, alias="ApplNum")
 
 
 class _Key(_Result):
@@ -318,7 +312,6 @@ class _Payment(_Result):
     price: int = Field(alias="Price")
     date: str | None = Field(None, alias="PayDate")
     time: str | None = Field(None, alias="PayTime")
-    approval_number: str | None = Field(None, alias="ApplNum")
     company: str | None = Field(None, alias="CardResultCode")
 
 
@@ -347,9 +340,11 @@ def _refusal(reply: Reply) -> Declined | Unknown:
         return Unknown(f"HTTP {reply.status} without a code", unwell=True)
     code = quote_text(result.code, 60)
     message = quote_text(result.message or code)
-    if code == "00":
+    if code in UNKNOWN_CODES:
         return Unknown("success without what belongs to it", code)
-    if reason := refusal_reason(message):
+    if (result.approval_number or "").strip(" 0"):
+        return Unknown(f"a refusal with an approval number: {message}", code)
+    if reason := DECLINES.get(code) or refusal_reason(result.message or ""):
         return Declined(reason, code, message)
     log.warning("welcome: code %r does not say why, outcome unknown", code)
     return Unknown(f"HTTP {reply.status}: {message}", code)
@@ -381,6 +376,12 @@ def _card_summary(company: str | None, card: Card | None = None) -> CardSummary:
 
 
 # --- codes ------------------------------------------------------------------------------------------------------
+
+GONE_KEY = re.compile(
+    r"(존재하지 ?않는|등록되지 ?않은|유효하지 ?않은|(?<!수)(?<!수 )없는|삭제된|미등록) ?빌링?키"
+    r"|빌링?키[가는]? ?(없|존재하지)"
+)
+"""A key that cannot be deleted (삭제할 수 없는 빌키), or that was not, is still there: narrower than words.BAD_KEY."""
 
 DECLINES: Mapping[str, R] = table()
 """Nobody has published a code that means no."""

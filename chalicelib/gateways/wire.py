@@ -1,13 +1,13 @@
-"""What adapters share in building requests and in reading replies: texts, times, JSON, codes, the issuers' words."""
+"""What adapters share in building requests and in reading replies: texts, times, JSON, codes."""
 
 import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.gateways.http import Reply
@@ -15,6 +15,7 @@ from chalicelib.gateways.http import Reply
 KST = timezone(timedelta(hours=9), "KST")
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 # --- times ------------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,22 @@ def read_json(model: type[M], reply: Reply) -> M | None:
         return None
 
 
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValueError:
+        return None
+
+
+Shown = Annotated[T | None, WrapValidator(_or_none)]
+"""A field that is shown and decides nothing: unreadable, it is left out, and turns no approval into a riddle."""
+
+
+def shown(text: str | None) -> str | None:
+    """A gateway's short text, fit to be kept: should a number not come masked, it is struck out."""
+    return quote_text(text, 60) if text else None
+
+
 # --- codes ------------------------------------------------------------------------------------------------------
 
 
@@ -115,78 +132,3 @@ def codes(listing: str) -> frozenset[str]:
         end = int(last.removeprefix(prefix))
         found |= {f"{prefix}{number:0{width}}" for number in range(int(digits[0]), end + 1)}
     return frozenset(found)
-
-
-ISSUER_WORDS = (
-    ("분실", R.LOST_OR_STOLEN),
-    ("도난", R.LOST_OR_STOLEN),
-    ("잔액", R.INSUFFICIENT_FUNDS),
-    ("한도", R.LIMIT_EXCEEDED),
-    ("유효기간", R.EXPIRED_CARD),
-    ("비밀번호", R.CARD_CHECK_FAILED),
-    ("생년월일", R.CARD_CHECK_FAILED),
-    ("주민번호", R.CARD_CHECK_FAILED),
-    ("카드번호", R.INVALID_CARD_NUMBER),
-    ("정지", R.CARD_BLOCKED),
-)
-"""Korean gateways pass on an issuer's refusal under one code, and only its text tells more."""
-
-
-def issuer_reason(message: str) -> R:
-    """The reason in an issuer's words; without a known one, that it declined."""
-    return next((reason for word, reason in ISSUER_WORDS if word in message), R.ISSUER_DECLINED)
-
-
-UNSURE_WORDS = (
-    "시간",
-    "지연",
-    "타임아웃",
-    "통신",
-    "응답",
-    "장애",
-    "중복",
-    "이미",
-    "처리중",
-    "처리 중",
-    "진행중",
-    "진행 중",
-    "기취소",
-    "기승인",
-    "시스템",
-    "전산",
-    "재시도",
-)
-"""Time-outs, duplicates, trouble behind the gateway: something may have happened, whatever else the text says."""
-
-BAD_KEY = re.compile(r"(않은|않는|없는|삭제된|미등록) ?빌링?키|빌링?키[가는]? ?(오류|없|존재하지|유효하지)")
-"""No such billing key. That a key occurs in a text is not enough: every charge of one has to do with a key."""
-
-BAD_MERCHANT = re.compile(
-    r"(않은|않는|없는|미등록|미계약|해지된?|정지된?) ?(가맹점|상점)"
-    r"|(가맹점|상점)(ID|아이디)?[은는이가]? ?(오류|없|미등록|정지|해지)"
-    r"|위/?변조|검증값|인증값|서명값|서명 ?검증|복호화"
-)
-"""No such merchant, or none that signs so. "Ask the shop" (상점에 문의) is the end of many a text and says nothing."""
-
-REFUSALS = (
-    # Before the issuers' words: a merchant that is suspended (정지) is no blocked card.
-    (BAD_MERCHANT, R.CHANNEL_REJECTED),
-    (BAD_KEY, R.BILLING_KEY_INVALID),
-    (re.compile(r"할부 ?(불가|개월|기간|금액|오류)"), R.INSTALLMENT_NOT_ALLOWED),
-    *((re.compile(word), reason) for word, reason in ISSUER_WORDS),
-    (re.compile("거절"), R.ISSUER_DECLINED),
-)
-
-
-def is_unsure(message: str) -> bool:
-    return any(word in message for word in UNSURE_WORDS)
-
-
-def refusal_reason(message: str) -> R | None:
-    """The reason that a refusal gives in words; None if it gives none, or leaves open whether money moved.
-
-    For gateways that publish no codes: an answer is a no only as far as its text says so.
-    """
-    if is_unsure(message):
-        return None
-    return next((reason for pattern, reason in REFUSALS if pattern.search(message)), None)

@@ -20,6 +20,7 @@ from chalicelib.domain.charging import (
     GatewayCancel,
     NotFound,
     Operation,
+    Pending,
 )
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
@@ -28,7 +29,7 @@ from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.payments import Cancellation, Payment, State, approve, fail_by_hand, void
 from chalicelib.domain.receipts import BEING_CONFIRMED, NEVER_ISSUED, CashReceipt, CashReceiptIssued, Subject
-from chalicelib.ports import Deps, Page, Ref
+from chalicelib.ports import Deps, Gateway, Page, Ref
 from chalicelib.usecases import cash_receipts
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import ask, can_ask, compared_soon, late_look, record_settled, settling_is_over
@@ -53,6 +54,8 @@ STILL_HELD = (
     "PG사에 승인이 남아 있어 자동으로 취소하는 중입니다. PG사에서 취소한 뒤 확인(check)해 주세요. "
     "(the gateway holds an approval that is being given back: cancel it there, then check)"
 )
+NOT_DECIDED = "outcome: PG사가 아직 심사 중입니다. (the gateway has not decided yet)"
+OTHER_NUMBER = "pg_tid: PG사가 알려준 거래번호와 다릅니다: {known} (the gateway has told another id of it)"
 NOT_THERE = "outcome: PG사에 거래가 없습니다. (the gateway has no such transaction)"
 BEING_UNDONE = "outcome: 승인을 취소하는 중인 결제입니다. (it is being undone)"
 NOT_CANCELLED = "outcome: PG사의 잔액이 그대로입니다. (the gateway's balance shows no cancel)"
@@ -154,7 +157,8 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     if not _can_be_settled(payment, wanted):
         raise Refused(CANCEL_OPEN if payment.open_cancel else ALREADY_SETTLED)
     _check(deps, payment, wanted)
-    if can_ask(deps, payment, open_gateway(deps, routing, payment.attempt.channel_key)):
+    gateway = open_gateway(deps, routing, payment.attempt.channel_key)
+    if can_ask(deps, payment, gateway):
         found = look(deps, routing, payment)
         payment, routing = _load(deps, admin.merchant_id, imp_uid)
         if not _can_be_settled(payment, wanted):
@@ -164,7 +168,8 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
         _refuse_too_early(deps, payment)
     if wanted.outcome == "paid" and payment.state is State.UNDOING:
         raise Refused(BEING_UNDONE, field="outcome")
-    moved = _moved(deps, admin, payment, wanted)
+    _check_number(payment, wanted)
+    moved = _moved(deps, admin, gateway, payment, wanted)
     after = {"state": moved.state.value, "pg_tid": moved.gateway_ref, "reason": wanted.reason}
     entry = audit_entry(deps, admin, imp_uid, "payment.settled", _shown(payment), after)
     settled = record_settled(deps, routing, moved, audit=entry)
@@ -186,6 +191,12 @@ def _check(deps: Deps, payment: Payment, wanted: Settlement) -> None:
         )
 
 
+def _check_number(payment: Payment, wanted: Settlement) -> None:
+    """Where the gateway has told its number (of a review, in a notice), another one is another transaction's."""
+    if wanted.outcome == "paid" and payment.is_unsettled and payment.gateway_ref not in (None, wanted.pg_tid):
+        raise InvalidRequest("pg_tid", OTHER_NUMBER.format(known=payment.gateway_ref))
+
+
 def _refuse_contradiction(payment: Payment, wanted: Settlement, found: FindResult) -> None:
     if isinstance(found, Approved):  # of another amount, or what is being undone, and could not be given back yet
         raise Refused(STILL_HELD)
@@ -193,6 +204,8 @@ def _refuse_contradiction(payment: Payment, wanted: Settlement, found: FindResul
         found, NotFound
     ):  # it was approved, and goes back once there is an answer
         raise Refused(STILL_HELD)
+    if isinstance(found, Pending) and wanted.outcome == "paid":
+        raise Refused(NOT_DECIDED, field="outcome")
     if isinstance(found, NotFound | AwaitingDeposit) and wanted.outcome == "paid":
         raise Refused(NOT_THERE, field="outcome")
 
@@ -203,15 +216,15 @@ def _refuse_too_early(deps: Deps, payment: Payment) -> None:
         raise Refused(MAY_STILL_COME, field="outcome")
 
 
-def _moved(deps: Deps, admin: AdminToken, payment: Payment, wanted: Settlement) -> Payment:
+def _moved(deps: Deps, admin: AdminToken, gateway: Gateway, payment: Payment, wanted: Settlement) -> Payment:
     now = deps.clock.now()
     if wanted.outcome == "paid":
         approved = Approved(wanted.pg_tid or "", payment.request.amount, wanted.approved_at or now)
-        return compared_soon(deps, approve(payment, approved, now))
+        return compared_soon(deps, approve(payment, approved, now), gateway)
     if payment.awaits_void:
         return void(payment, (GatewayCancel("", payment.balance, now, VOIDED),), now)
     failed = fail_by_hand(payment, FAILED, now, detail=f"{admin.name}: {wanted.reason}")
-    return replace(failed, checks=0, due_at=late_look(deps, failed))
+    return replace(failed, checks=0, due_at=late_look(deps, failed, gateway=gateway))
 
 
 def acknowledge(deps: Deps, admin: AdminToken, imp_uid: str, reason: str) -> Payment:

@@ -92,9 +92,12 @@ def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChang
         check_credentials(spec, channel.environment, change.credentials)
         sealed = seal_credentials(deps, routing, channel_key, change.credentials)
         changed = replace(changed, sealed_credentials=sealed, options=spec.options(change.credentials))
+    is_another = change.credentials is not None or changed.pg_id != channel.pg_id
+    if is_another:
+        changed = replace(changed, changed_at=deps.clock.now())
     action = "channel.saved" if change.credentials is None else "channel.credentials_rotated"
     commit_change(deps, admin, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
-    if change.credentials is not None:
+    if is_another:
         health.forget(deps, admin.merchant_id, channel_key)
     return changed
 

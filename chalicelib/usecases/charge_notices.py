@@ -35,18 +35,47 @@ def charge_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappin
     except UnsupportedOperation:
         raise NotFound(NOT_OURS) from None
     payment = _noticed(deps, merchant_id, channel_key, notice)
-    if payment.attempt.order_id != notice.order_id:
-        # An earlier try was called "not charged" before the next one was sent. Nobody else would see this money.
-        alarm(f"{notice.order_id}: the gateway reports {notice.gateway_ref} for a try that was given up", payment)
+    told = (payment.attempt.order_id, payment.gateway_ref) == (notice.order_id, notice.gateway_ref)
+    if payment.state is State.PAID and told and not notice.taken_back:
         return
-    if payment.state is State.PAID and not notice.taken_back:
-        return
-    if payment.is_held(deps.clock.now()):
+    if payment.is_held(deps.clock.now()) or payment.open_cancel:
+        # Somebody is at work on it. An open cancel the timer looks at: two who look could send it again twice.
         raise Unavailable(NOT_NOW)
     try:
-        settling.look(deps, routing, replace(payment, gateway_ref=payment.gateway_ref or notice.gateway_ref))
+        _act_on(deps, routing, payment, notice)
     except Conflict:
         raise Unavailable(NOT_NOW) from None
+
+
+def _act_on(deps: Deps, routing: Routing, payment: Payment, notice: ChargeNotice) -> None:
+    says = f"{notice.order_id}: the gateway reports {notice.gateway_ref}"
+    if payment.attempt.order_id != notice.order_id:
+        # An earlier try was called "not charged" before the next one was sent. Nobody else would see this money.
+        _call_person(deps, payment, f"{says} for a try that was given up")
+        return
+    is_another = payment.gateway_ref not in (None, notice.gateway_ref)
+    if payment.state is not State.PAID or notice.taken_back:
+        settling.look(deps, routing, replace(payment, gateway_ref=payment.gateway_ref or notice.gateway_ref))
+    if not (is_another or notice.taken_back):
+        return
+    looked = deps.store.load(Ref(Payment, (payment.merchant_id, payment.imp_uid))) or payment
+    if is_another:
+        _call_person(deps, looked, f"{says} beside {payment.gateway_ref}: was it charged twice?")
+    elif looked.v1_status == "paid" and looked.alarm is None:
+        # Its books need not show everything that it tells: that a bank took the money back, for one.
+        _call_person(deps, looked, f"{says} as taken back, and its books do not show it")
+
+
+def _call_person(deps: Deps, payment: Payment, text: str) -> None:
+    """Kept with the payment, so that it stands in the list of what waits for a person; told once, however often.
+
+    Raises Unavailable while the payment is unsettled: its end takes alarms away, and this one has to stand after it.
+    """
+    if text not in (known := payment.alarm or ""):
+        deps.store.commit(replace(payment, alarm=f"{known}; {text}" if known else text))
+        alarm(text, payment)
+    if payment.is_unsettled:
+        raise Unavailable(NOT_NOW)
 
 
 def _noticed(deps: Deps, merchant_id: str, channel_key: str, notice: ChargeNotice) -> Payment:

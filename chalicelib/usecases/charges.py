@@ -34,7 +34,16 @@ from chalicelib.domain.health import Health, Sign, sign_of
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Attempt, Payment, State, approve, decline, fail_unsent, order_id
+from chalicelib.domain.payments import (
+    VIRTUAL_ACCOUNT,
+    Attempt,
+    Payment,
+    State,
+    approve,
+    decline,
+    fail_unsent,
+    order_id,
+)
 from chalicelib.domain.routing import Choices, Decision, Exclusion, draw
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import deposits, health
@@ -218,7 +227,7 @@ def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign
         started = deps.clock.monotonic()
         result = _send(charge, gateway, payment.attempt, ends_at - started)
         took_ms = round((deps.clock.monotonic() - started) * 1000)
-        if sign := sign_of(payment.attempt.channel_key, payment.attempt.started_at, result):
+        if sign := _sign(payment, result):
             signs.append(sign)
         following = _next_decision(deps, charge, payment, result, ends_at)
         if following is None:
@@ -235,6 +244,13 @@ def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign
 
 def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> Result:
     return guarded(lambda: charge.send(gateway, attempt, timeout), f"charge {attempt.order_id}")
+
+
+def _sign(payment: Payment, result: Result) -> Sign | None:
+    """What the result says about its channel. Who may not issue accounts may well charge cards (as with keys)."""
+    if payment.pay_method == VIRTUAL_ACCOUNT and isinstance(result, Declined):
+        return None
+    return sign_of(payment.attempt.channel_key, payment.attempt.started_at, result)
 
 
 def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decision) -> Payment:
@@ -366,8 +382,9 @@ def _overtaken(deps: Deps, routing: Routing, payment: Payment, result: Result, t
         # A further attempt may have been stored though its write seemed to fail. It was not sent: it did not happen.
         stored = replace(stored, attempts=payment.attempts)
         return record(deps, routing, _apply(deps, stored, result, took_ms), order)
-    if stored.state is State.FAILED and isinstance(result, Approved):
-        text = f"approved by {payment.attempt.pg_provider} after it was settled as failed: {result.gateway_ref}"
+    if stored.state is State.FAILED and isinstance(result, Approved | Pending):
+        what = "approved" if isinstance(result, Approved) else "taken for a review"
+        text = f"{what} by {payment.attempt.pg_provider} after it was settled as failed: {result.gateway_ref}"
         known = replace(stored, gateway_ref=result.gateway_ref)
         due_at = deps.clock.now() if can_ask(deps, known) else stored.due_at  # then a look gives it back
         (stored,) = deps.store.commit(replace(known, alarm=text, due_at=due_at))

@@ -23,7 +23,7 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, suspend
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State, suspend
 from chalicelib.ports import Deps, Gateway, Ref, Task, TaskKind
 from chalicelib.usecases.recording import alarm, hand_over, record
 
@@ -66,6 +66,8 @@ def undo_begins(deps: Deps, payment: Payment) -> datetime | None:
     window = deps.gateways.spec(payment.attempt.pg_provider).net_cancel_window
     if window is None or not payment.is_unsettled or payment.pay_method == VIRTUAL_ACCOUNT:
         return None
+    if payment.attempt.outcome == "pending" and payment.state is not State.UNDOING:
+        return None  # the gateway has answered: it is at work on it
     wait = window * UNDO_AT * scale(deps, payment.environment) if can_ask(deps, payment) else timedelta()
     return payment.attempt.started_at + wait
 
@@ -137,8 +139,9 @@ def wait_for_decision(deps: Deps, payment: Payment, found: Pending) -> None:
     since = payment.unknown_since or payment.attempt.started_at
     overdue = deps.clock.now() >= since + DECISION_TAKES * scale(deps, payment.environment)
     text = f"not decided by {payment.attempt.pg_provider} for long: {found.detail}"[:300]
-    known = replace(payment, gateway_ref=found.gateway_ref, checks=payment.checks + 1)
-    later = replace(known, alarm=known.alarm or (text if overdue else None))
+    attempt = replace(payment.attempt, outcome="pending", message=found.detail)
+    known = replace(payment, attempts=(*payment.attempts[:-1], attempt), gateway_ref=found.gateway_ref)
+    later = replace(known, checks=payment.checks + 1, alarm=answered(payment).alarm or (text if overdue else None))
     store_look(deps, payment, replace(later, due_at=next_look(deps, later)))
 
 
@@ -175,9 +178,9 @@ def call_person(deps: Deps, payment: Payment, text: str) -> None:
     store_look(deps, payment, replace(payment, alarm=payment.alarm or text, due_at=None))
 
 
-def compared_soon(deps: Deps, payment: Payment) -> Payment:
+def compared_soon(deps: Deps, payment: Payment, gateway: Gateway | None = None) -> Payment:
     """A person's word counts at once, and is compared with the gateway's books as soon as that can be asked."""
-    if payment.due_at is not None or payment.pay_method == VIRTUAL_ACCOUNT or not can_ask(deps, payment):
+    if payment.due_at is not None or payment.pay_method == VIRTUAL_ACCOUNT or not can_ask(deps, payment, gateway):
         return payment
     fresh = replace(payment, checks=0)
     return replace(fresh, due_at=next_look(deps, fresh))

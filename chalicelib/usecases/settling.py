@@ -20,6 +20,7 @@ from chalicelib.domain.charging import (
     FindResult,
     NotFound,
     NotSent,
+    Operation,
     Pending,
     Revoked,
     Unknown,
@@ -56,7 +57,6 @@ from chalicelib.usecases.looks import (
     compared_soon,
     in_words,
     late_look,
-    left,
     look_again,
     next_look,
     record_settled,
@@ -65,7 +65,7 @@ from chalicelib.usecases.looks import (
     wait_for_decision,
 )
 from chalicelib.usecases.recording import hand_over, notices_for, store_payment
-from chalicelib.usecases.vault import open_gateway
+from chalicelib.usecases.vault import channel_of, open_gateway
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def look(deps: Deps, routing: Routing, payment: Payment) -> FindResult:
     (payment,) = deps.store.commit(replace(payment, due_at=now + LEASE, unknown_since=since))
     try:
         gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-        found = ask(deps, gateway, payment)
+        found = _heard(deps, routing, payment, ask(deps, gateway, payment))
         _settle(deps, routing, gateway, payment, found)
     except (Conflict, StoreUnavailable):
         raise
@@ -105,6 +105,16 @@ def look(deps: Deps, routing: Routing, payment: Payment) -> FindResult:
         log.exception("settling %s", payment.imp_uid)
         found = Unknown(f"settling raised {type(error).__name__}")
         look_again(deps, payment, found)
+    return found
+
+
+def _heard(deps: Deps, routing: Routing, payment: Payment, found: FindResult) -> FindResult:
+    """Under another contract than it was charged with, nobody finds it: that it is not there says nothing then."""
+    if not (isinstance(found, NotFound) and payment.is_unsettled):
+        return found
+    changed_at = channel_of(deps, routing, payment.attempt.channel_key).changed_at
+    if changed_at and payment.attempt.started_at <= changed_at:
+        return Unknown(f"not found, but the channel was changed after it was sent as {payment.attempt.pg_id}")
     return found
 
 
@@ -135,7 +145,8 @@ def _compare(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, f
         return
     known = replace(payment, gateway_ref=found.gateway_ref)  # the one that was typed in may be another transaction's
     reopened = reopen_cancel(known)
-    if (found.amount, left(found)) == (payment.request.amount, payment.balance):
+    balance = payment.balance if found.balance is None else found.balance  # what it does not tell, nobody compares
+    if (found.amount, balance) == (payment.request.amount, payment.balance):
         store_look(deps, payment, replace(answered(prove_cancels(known)), due_at=None))
     elif reopened.open_cancel:
         _settle_cancel(deps, routing, gateway, reopened, found)
@@ -156,7 +167,7 @@ def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Paym
             record_settled(deps, routing, decline(payment, found, deps.clock.now()))
         case Pending():
             wait_for_decision(deps, payment, found)
-        case NotFound() if settling_is_over(deps, payment):
+        case NotFound() if settling_is_over(deps, payment) and not _was_there(gateway, payment):
             _not_charged(deps, routing, gateway, payment)
         case _:
             voiding.undo_or_ask_again(deps, routing, gateway, payment, found)
@@ -173,6 +184,12 @@ def _settle_approved(deps: Deps, routing: Routing, gateway: Gateway, payment: Pa
         approved = record_settled(deps, routing, approve(payment, found, deps.clock.now()))
         if approved.awaits_void:
             voiding.give_back(deps, gateway, approved, found)
+
+
+def _was_there(gateway: Gateway, payment: Payment) -> bool:
+    """The gateway has said that it has it: that it knows no such charge contradicts that, and ends nothing."""
+    by_number = payment.gateway_ref is not None and Operation.READ in gateway.spec.operations
+    return (by_number or payment.attempt.outcome == "pending") and payment.state is not State.UNDOING
 
 
 def _not_charged(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment) -> None:

@@ -15,13 +15,16 @@ def seal_credentials(deps: Deps, routing: Routing, channel_key: str, credentials
 
 def open_gateway(deps: Deps, routing: Routing, channel_key: str) -> Gateway:
     """The connection of a channel, also of a deleted one: what it charged must still be cancelled and settled."""
-    channel = routing.channels.get(channel_key) or _archived(deps, routing, channel_key)
+    channel = channel_of(deps, routing, channel_key)
     context = _channel_context(routing, channel_key)
     credentials = deps.sealer.open(routing.data_key, context, channel.sealed_credentials)
     return deps.gateways.open(channel, credentials)
 
 
-def _archived(deps: Deps, routing: Routing, channel_key: str) -> Channel:
+def channel_of(deps: Deps, routing: Routing, channel_key: str) -> Channel:
+    """A channel, also a deleted one. Raises NotFound."""
+    if channel := routing.channels.get(channel_key):
+        return channel
     archived = deps.store.load(Ref(ArchivedChannel, (routing.merchant_id, channel_key)))
     if archived is None:
         raise NotFound(f"존재하지 않는 채널입니다: {channel_key[:80]} (unknown channel)")

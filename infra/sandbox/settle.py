@@ -148,7 +148,6 @@ class Simulator(Base):
             time=self.clock.now(),
             card=card,
             declined_by=code,
-            details={"day": self.params["trdDt"]},
         )
         self.books.add(charge)
         if code:

@@ -273,8 +273,8 @@ def _check_order(order: dict[str, str]) -> None:
     for name, limit in {"BuyerName": 30, "BuyerEmail": 60, "GoodsName": 40}.items():
         if len(order[name].encode()) > limit:
             raise Refusal(BAD_FIELD, f"{name}를 확인해 주세요.")
-    shares = [order[name] for name in ("TaxAmt", "VatAmt", "TaxFreeAmt") if name in order]
-    if shares and (len(shares) != 3 or sum(map(int, shares)) != int(order["Amt"])):
+    names = [name for name in ("TaxAmt", "VatAmt", "TaxFreeAmt") if name in order]
+    if names and (len(names) != 3 or sum(_digits(order, name, 12) for name in names) != _digits(order, "Amt", 12)):
         raise Refusal(BAD_FIELD, "과세 금액을 확인해 주세요.")
 
 

@@ -308,8 +308,8 @@ def _check_order(form: dict[str, str], amount: int) -> None:
         "oid": str.isascii,
         "cardQuota": re.compile(r"00|0[2-9]|[1-3]\d").fullmatch,
         "quotaInterest": re.compile(r"[01]").fullmatch,
-        "tax": lambda text: int(text) * 10 <= amount,
-        "taxfree": lambda text: int(text) <= amount,
+        "tax": lambda text: text.isdecimal() and int(text) * 10 <= amount,
+        "taxfree": lambda text: text.isdecimal() and int(text) <= amount,
     }
     for name, check in checks.items():
         if name in form and not check(form[name]):

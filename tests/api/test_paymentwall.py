@@ -4,6 +4,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from chalicelib.domain.payments import CancelState, Payment
+from chalicelib.ports import Ref
 from infra.sandbox.paymentwall import PARTS_CREDENTIALS, SECRETS, TEST_CREDENTIALS, signature
 from tests.support.api import CARD
 
@@ -98,6 +100,20 @@ def test_a_lost_part_is_never_sent_again(api, world, wall):
     world.run_to_quiet(hours=26)
     [charge] = wall.simulator.books.charges[-1:]
     assert [cancel.amount for cancel in charge.cancels] == [150]
+
+
+def test_a_lost_part_is_not_called_failed_when_the_option_goes(api, world, wall):
+    only_channel(world, PARTS_CREDENTIALS)
+    imp_uid = pay(api)[1]["response"]["imp_uid"]
+    wall.fail("cancel", "reply_lost")
+    api.post("/payments/cancel", merchant_uid="wall-1", amount=1.5)
+    assert api.put(f"/admin/channels/{world.channels['paymentwall']}", credentials=BARE)[0] == 200
+    world.run_to_quiet(hours=26)
+    [charge] = wall.simulator.books.charges[-1:]
+    assert [cancel.amount for cancel in charge.cancels] == [150]
+    payment = world.store.load(Ref(Payment, (world.merchant_id, imp_uid)))
+    assert payment.cancels[0].state is CancelState.UNKNOWN
+    assert payment.alarm
 
 
 def test_without_the_option_a_part_is_refused_and_the_whole_is_not(api, world, wall):

@@ -25,7 +25,8 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import Money
-from chalicelib.gateways.html5_inicis import DECLINES, SPEC, UNKNOWN_CODES, _encrypt
+from chalicelib.gateways import aes
+from chalicelib.gateways.html5_inicis import DECLINES, SPEC, UNKNOWN_CODES
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.usecases.channels import check_credentials
 from infra.sandbox.html5_inicis import OTHER_CREDENTIALS, TEST_CREDENTIALS, UNGUARDED_CREDENTIALS, window_key
@@ -113,7 +114,7 @@ def charge_key(gateway, inicis, order_id="imp100000000000a1", **kwargs):
     ],
 )
 def test_encryption(text, merchant, expected):
-    assert _encrypt(text, merchant["iniapi_key"], merchant["iniapi_iv"]) == expected
+    assert aes.encrypt_base64(text, merchant["iniapi_key"], merchant["iniapi_iv"].encode()) == expected
 
 
 def test_signature_of_a_form(inicis, scripted):
@@ -241,9 +242,11 @@ def test_each_service_believes_its_own_word(inicis, scripted, word):
         ({"price": "8,900"}, None),
         ({"price": "8900.5"}, None),
         ({"price": "-1"}, None),
+        ({"price": "0"}, None),
         ({"price": ""}, None),
         ({"tid": ""}, None),
         ({"tid": None}, None),
+        ({"tid": "T" * 501}, None),
         ({"moid": "imp100000000000a1"}, Money(8900)),
         ({"moid": "imp100000000000a2"}, None),
         ({"payDate": None, "cardCode": 12, "checkFlg": 1, "cardName": None}, Money(8900)),
@@ -253,6 +256,18 @@ def test_what_a_yes_must_say(inicis, scripted, changes, expected):
     result = charge_key(scripted(paid(**changes))[0], inicis)
     assert isinstance(result, Approved if expected else Unknown), result
     assert expected is None or result.amount == result.balance == expected
+
+
+def test_words_beside_a_yes_are_kept_short_and_without_card_numbers(inicis, scripted):
+    """What is too long to be written down would leave an approval unrecorded."""
+    for text in ("A" * 500_000, f"{CARD.number} 카드"):
+        paid_for = charge_key(scripted(paid(cardName=text, payAuthCode=text))[0], inicis)
+        found = ask(inicis, scripted(shown(cardInfo={"approvedNumber": text}))[0])
+        for result in (paid_for, found):
+            assert isinstance(result, Approved)
+            assert len(result.approval_number) <= 60
+            assert len(repr(result)) < 2000
+            assert CARD.number not in repr(result)
 
 
 def test_success_needs_http_200(inicis, scripted):
@@ -290,8 +305,15 @@ def test_every_published_code_has_one_meaning():
         ("카드번호 오류", R.INVALID_CARD_NUMBER),
         ("거래정지 카드", R.CARD_BLOCKED),
         ("할부 불가 카드", R.INSTALLMENT_NOT_ALLOWED),
+        ("할부가 불가한 거래입니다.", R.INSTALLMENT_NOT_ALLOWED),
         ("등록되지 않은 빌링키", R.BILLING_KEY_INVALID),
         ("미등록 가맹점", R.CHANNEL_REJECTED),
+        ("거래정지 가맹점", R.CHANNEL_REJECTED),  # no blocked card
+        ("사용불가 가맹점", R.CHANNEL_REJECTED),
+        ("미계약 결제수단", R.CHANNEL_REJECTED),
+        ("본인확인 실패", R.CARD_CHECK_FAILED),
+        ("미지원 카드", R.CARD_NOT_SUPPORTED),
+        ("승인불가 카드", R.ISSUER_DECLINED),
         ("Hash 값 오류", R.CHANNEL_REJECTED),
         ("최소 결제금액 미만", R.AMOUNT_NOT_ALLOWED),
         ("[8037] 거래거절 카드사 문의", R.ISSUER_DECLINED),
@@ -313,6 +335,20 @@ def test_what_a_general_refusal_means_stands_in_its_text(inicis, scripted, messa
         "TIMEOUT 거절",
         "중복된 주문번호입니다. 거절",
         "이미 승인된 거래입니다. 카드번호 확인",
+        "승인결과 확인 불가",
+        "승인여부 조회불가",
+        "기승인 거래로 승인 불가",
+        "결제 진행 중인 거래입니다. 승인 불가",
+        "전산 오류로 승인불가",
+        "네트워크 오류로 승인 불가",
+        "재시도 요망, 승인 불가",
+        "승인 후 망취소 불가",
+        "승인 거절, 자동취소 실패",
+        "사용된 주문번호입니다. 결제 불가",
+        "동일한 상점주문번호가 존재합니다.",
+        "처리하지 못하였습니다. 가맹점에 문의하세요",
+        "빌링키 승인 오류",
+        "DB 저장 실패 (금액 8900)",
         "[8037] 알 수 없는 오류",
         "실패",
         None,
@@ -336,6 +372,9 @@ def test_what_went_wrong_or_was_there_before_is_no_refusal(inicis, scripted, mes
         (refused("[삼성] 한도초과"), "01", R.LIMIT_EXCEEDED),
         (refused("[8037] 한도초과"), "8037", R.LIMIT_EXCEEDED),
         (refused("시스템 점검", "ERR012"), "ERR012", R.INVALID_REQUEST),
+        (refused("한도초과", payAuthCode="00000001"), "01", None),  # approved, and refused
+        (refused("[1195] 빌링 미등록 거래", payAuthCode="00000001"), "1195", None),
+        (refused("한도초과", payAuthCode=""), "01", R.LIMIT_EXCEEDED),
     ],
 )
 def test_which_code_counts(inicis, scripted, answer, code, expected):
@@ -343,6 +382,18 @@ def test_which_code_counts(inicis, scripted, answer, code, expected):
     assert result.code == code
     assert isinstance(result, Declined if expected else Unknown), result
     assert expected is None or result.reason is expected
+
+
+@pytest.mark.parametrize(
+    "message", ["[" + "1" * 500_000, "[" + "a" * 500_000 + "1", "[" + "1" * 21 + "]", "[" * 500_000]
+)
+def test_brackets_without_end_cost_no_time(inicis, scripted, message):
+    """What is read of them is looked for again from every place, unless it is short: hours, for a reply of 1 MB."""
+    started = time.monotonic()
+    result = charge_key(scripted(refused(message[:900_000]))[0], inicis)
+    assert time.monotonic() - started < 2
+    assert isinstance(result, Unknown)
+    assert result.code == "01"
 
 
 def test_words_nobody_knows_are_logged_with_their_code(inicis, scripted, caplog):
@@ -440,6 +491,7 @@ def ask(inicis, gateway, gateway_ref="TID1"):
         ({"paymethod": "DirectBank"}, None),
         ({"cardInfo": {"currencyCode": "USD"}}, None),
         ({"price": "8,900"}, None),
+        ({"price": "0"}, None),
         ({"transactionStatus": "REVIEW"}, None),
         ({"transactionStatus": "CANCEL", "cancelDate": "20240102", "cancelTime": "130000"}, 0),
         ({"partCancelTransInfo": [part("P1", 900)]}, None),
@@ -527,6 +579,14 @@ def test_only_the_older_inquiry_can_say_that_there_is_no_such_order(inicis, scri
     assert isinstance(ask(inicis, gateway, None), expected)
     assert [url.rpartition("com")[2] or url for url, _ in http.asked][1].endswith("/api/v1/extra")
     assert (http.form["type"], http.form["paymethod"]) == ("Extra", "Inquiry")
+
+
+def test_an_order_that_is_shown_and_cannot_be_read_is_there(inicis, scripted):
+    """The older inquiry may know less, and whatever it said would be believed."""
+    for changes in ({"price": "8,900"}, {"tid": None}, {"paymethod": None}):
+        gateway, http = scripted(shown(**changes), {"resultCode": "00", "status": "9"})
+        assert isinstance(ask(inicis, gateway, None), Unknown)
+        assert len(http.asked) == 1
 
 
 def test_a_number_that_inicis_does_not_know_is_no_proof(inicis, scripted):
@@ -626,6 +686,7 @@ def test_a_whole_cancel_about_another_charge_is_unknown(inicis, scripted):
         (refused("취소 불가 거래"), Unknown),
         (refused("잔액부족"), Unknown),
         (refused("[500626] 기취소 거래"), Unknown),
+        (refused("상점 요청으로 취소된 거래입니다."), Unknown),
         (refused("미등록 가맹점"), Declined),
         (refused("파라미터 오류", "ER0102"), Declined),
     ],

@@ -29,7 +29,7 @@ from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import Money
 from chalicelib.gateways.http import HttpClient
-from chalicelib.gateways.kcp import DECLINES, SPEC, UNKNOWN_CODES
+from chalicelib.gateways.kcp import CANCEL_DECLINES, DECLINES, SPEC, UNKNOWN_CODES
 from chalicelib.ports import UnsupportedOperation
 from chalicelib.usecases.channels import check_credentials
 from infra.sandbox.kcp import OTHER_CREDENTIALS, TEST_CREDENTIALS
@@ -410,6 +410,7 @@ def payment(order_id, **changes):
         ({"res_cd": "0001"}, Unknown, Unknown),
         ({"tno": None}, Unknown, Unknown),
         ({"tno": ""}, Unknown, Unknown),
+        ({"tno": "2" * 501}, Unknown, Unknown),
         ({"tno": "20261123000002"}, Approved, Unknown),
         ({"order_no": "imp0a1"}, Unknown, Unknown),
         ({"order_no": None}, Unknown, Unknown),
@@ -421,12 +422,19 @@ def payment(order_id, **changes):
         ({"rem_mny": None}, Approved, Unknown),
         ({"rem_mny": "8901"}, Approved, Unknown),
         ({"rem_mny": "-1"}, Approved, Unknown),
+        ({"rem_mny": ""}, Approved, Unknown),
+        # untouched, and nothing left of it: whoever believed that would call a cancel done that was not
+        ({"rem_mny": "0"}, Approved, Unknown),
+        ({"rem_mny": "8000"}, Approved, Unknown),
+        ({"stat_ca_cd": "STPC"}, Approved, Unknown),
+        ({"stat_ca_cd": "STPC", "rem_mny": "0"}, Approved, Approved),
         ({"stat_ca_cd": None}, Approved, Unknown),
         ({"stat_ca_cd": "STAF"}, Approved, Unknown),
         ({"stat_ca_cd": "STIR"}, Approved, Unknown),
         ({"stat_ca_cd": "STPC", "rem_mny": "900"}, Approved, Approved),
         ({"stat_ca_cd": "STSC", "rem_mny": "0"}, Approved, Approved),
         ({"stat_ca_cd": "STSC", "rem_mny": None}, Approved, Approved),
+        ({"stat_ca_cd": "STSC", "rem_mny": ""}, Approved, Approved),
         ({"stat_ca_cd": "STSC", "rem_mny": "900"}, Approved, Unknown),
     ],
 )
@@ -435,6 +443,17 @@ def test_each_reply(kcp, answering, changes, charged, found):
     gateway = kcp.connect(TEST_CREDENTIALS, answering(payment(order_id, **changes)))
     assert isinstance(gateway.charge_billing_key(order_id, kcp.request(), {"batch_key": "k"}, TIMEOUT), charged)
     assert isinstance(gateway.find_charge(kcp.query(order_id, "20261123000001"), TIMEOUT), found)
+
+
+def test_words_beside_a_yes_are_kept_short_and_without_card_numbers(kcp, answering):
+    """What is too long to be written down would leave an approval unrecorded."""
+    order_id = kcp.order_id()
+    for text in ("A" * 200_000, f"{CARD.number} 카드"):
+        gateway = kcp.connect(TEST_CREDENTIALS, answering(payment(order_id, card_name=text, app_no=text, card_no=text)))
+        result = gateway.charge_billing_key(order_id, kcp.request(), {"batch_key": "k"}, TIMEOUT)
+        assert isinstance(result, Approved)
+        assert len(repr(result)) < 2000
+        assert CARD.number not in repr(result)
 
 
 def test_success_needs_http_200(kcp, answering):
@@ -515,11 +534,9 @@ PUBLISHED = {
     "CC61": R.LIMIT_EXCEEDED,
     "8186": R.LIMIT_EXCEEDED,
     "8188": R.LIMIT_EXCEEDED,
-    "8178": R.AMOUNT_NOT_ALLOWED,
     # seen in public code
     "3014": R.CHANNEL_REJECTED,
     "3101": R.CHANNEL_REJECTED,
-    "8038": R.INVALID_REQUEST,
     "8059": R.INVALID_REQUEST,
     "DM10": R.INVALID_REQUEST,
     "0000": None,
@@ -535,7 +552,12 @@ PUBLISHED = {
 }
 
 
+OF_CANCELS = {"8178": R.AMOUNT_NOT_ALLOWED, "8038": R.INVALID_REQUEST}
+
+
 def test_every_code_that_is_known_is_in_one_table():
+    assert dict(CANCEL_DECLINES) == OF_CANCELS
+    assert not set(CANCEL_DECLINES) & (set(DECLINES) | UNKNOWN_CODES)
     assert dict(DECLINES) == {code: reason for code, reason in PUBLISHED.items() if reason}
     assert set(UNKNOWN_CODES) == {code for code, reason in PUBLISHED.items() if not reason}
 
@@ -557,6 +579,9 @@ def charge_refused(kcp, answering, code, message):
         ("AC01", "잔액 부족", R.INSUFFICIENT_FUNDS),
         ("CC99", "월 한도 초과", R.LIMIT_EXCEEDED),
         ("CC98", "할부 불가 카드", R.INSTALLMENT_NOT_ALLOWED),
+        ("CC98", "할부를 이용할 수 없는 금액", R.INSTALLMENT_NOT_ALLOWED),
+        ("CC98", "할부 거래 불가, 분실 카드", R.LOST_OR_STOLEN),  # the harder of two reasons
+        ("CC96", "거래정지 가맹점", R.CHANNEL_REJECTED),  # no blocked card
         ("CC97", "기타 거절", R.ISSUER_DECLINED),
         ("AC99", "", R.ISSUER_DECLINED),
         ("CC10", "한도 초과", R.INSUFFICIENT_FUNDS),  # a known code goes before words
@@ -564,6 +589,8 @@ def charge_refused(kcp, answering, code, message):
         ("XX01", "서비스인증서 유효기간이 만료되었습니다.", R.CHANNEL_REJECTED),
         ("XX02", "사이트코드 오류", R.CHANNEL_REJECTED),
         ("XX03", "삭제된 배치키", R.BILLING_KEY_INVALID),
+        ("XX03", "이미 삭제된 배치키입니다.", R.BILLING_KEY_INVALID),
+        ("CC95", "이미 해지된 카드, 거래 거절", R.ISSUER_DECLINED),
         ("XX04", "배치키가 존재하지 않습니다.", R.BILLING_KEY_INVALID),
         ("XX05", "유효하지 않은 빌키입니다.", R.BILLING_KEY_INVALID),
     ],
@@ -586,6 +613,18 @@ def test_what_a_refusal_means(kcp, answering, code, message, reason):
         ("8999", "배치키 삭제 권한이 없습니다."),
         ("9999", "서비스 인증서 서버 오류"),
         ("8128", "사이트코드 중복거래"),
+        # words of doubt count in every family
+        ("CC99", "카드사 응답 지연"),
+        ("CC98", "VAN 통신 장애, 승인 거절"),
+        ("AC97", "은행 타임아웃"),
+        ("CC96", "중복 승인 요청"),
+        ("CC95", "이미 승인된 거래"),
+        ("CC95", "이미 승인된 거래, 이미 해지된 카드"),
+        ("CC94", "승인결과 확인 불가"),
+        ("CC93", "한도 초과, 망취소 실패"),
+        ("AC92", "네트워크 오류"),
+        ("XX01", "서비스 인증서 서버 통신 오류"),
+        ("8999", "사이트코드 조회 시간 초과"),
     ],
 )
 def test_what_may_be_no_refusal_is_unknown(kcp, answering, caplog, code, message):
@@ -593,6 +632,28 @@ def test_what_may_be_no_refusal_is_unknown(kcp, answering, caplog, code, message
     assert isinstance(result, Unknown)
     assert (result.code, result.unwell) == (code, False)
     assert (f"{code!r} is not mapped" in caplog.text) is (code not in UNKNOWN_CODES)
+
+
+@pytest.mark.parametrize(("code", "reason"), OF_CANCELS.items())
+def test_what_is_said_of_cancels_is_no_answer_to_a_charge(kcp, answering, code, reason):
+    """It might be KCP's own cancel of the charge that could not be made."""
+    result = charge_refused(kcp, answering, code, "취소 상계 불가")
+    assert isinstance(result, Unknown)
+    assert result.code == code
+    order_id, approved = kcp.charge()
+    body = json.dumps({"res_cd": code, "res_msg": "취소 상계 불가"}).encode()
+    refused = kcp.connect(TEST_CREDENTIALS, answering(body)).cancel(
+        kcp.cancel_request(order_id, approved, 8900), TIMEOUT
+    )
+    assert isinstance(refused, Declined)
+    assert refused.reason is reason
+
+
+def test_what_was_approved_was_not_refused(kcp, answering):
+    for number, result in (("12345678", Unknown), ("", Declined)):
+        body = json.dumps({"res_cd": "CC61", "res_msg": "한도 초과", "app_no": number}).encode()
+        gateway = kcp.connect(TEST_CREDENTIALS, answering(body))
+        assert isinstance(gateway.charge_card(kcp.order_id(), kcp.request(), CARD, TIMEOUT), result)
 
 
 def test_a_key_is_gone_only_if_kcp_says_so(kcp, answering):
@@ -623,6 +684,9 @@ def test_a_key_answer_without_a_key_is_unknown(kcp, answering):
         (8900, {}, True),
         (8900, {"amount": None}, True),
         (8900, {"amount": "900"}, False),
+        (8900, {"rem_mny": "0"}, True),
+        (8900, {"mod_mny": "", "rem_mny": "", "mod_pcan_seq_no": ""}, True),
+        (8900, {"rem_mny": "8000"}, False),
         (8900, {"tno": "20261123000009"}, False),
         (8900, {"canc_time": None}, True),
         (900, {"mod_mny": "900", "rem_mny": "8000", "mod_pcan_seq_no": "20261123000007"}, True),
@@ -642,7 +706,7 @@ def test_a_cancel_is_done_only_if_the_reply_shows_it(kcp, answering, amount, cha
     assert isinstance(result, Cancelled if done else Unknown), result
     if isinstance(result, Cancelled):
         assert (result.cancel.amount, result.balance) == (Money(amount), Money(8900 - amount))
-        assert result.cancel.gateway_ref == changes.get("mod_pcan_seq_no", approved.gateway_ref)
+        assert result.cancel.gateway_ref == (changes.get("mod_pcan_seq_no") or approved.gateway_ref)
 
 
 def test_the_query_shows_the_sum_of_the_cancels_as_one(kcp):

@@ -222,6 +222,13 @@ def test_an_answer_in_full(kicc, answering):
     assert result.card.number == "45184211******81"
 
 
+def test_a_card_number_in_full_is_not_kept(kicc, answering):
+    info = {"approvalNo": CARD.number, "cardInfo": {"cardNo": CARD.number, "issuerName": f"카드 {CARD.number}"}}
+    result = charged(kicc, answering, payment(paymentInfo=info))
+    assert isinstance(result, Approved)
+    assert CARD.number not in repr(result)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -234,6 +241,13 @@ def test_an_answer_in_full(kicc, answering):
         ({"msgAuthValue": "서명"}, Unknown),
         ({"amount": "8901"}, Unknown),
         ({"amount": "8,900", "msgAuthValue": None}, Unknown),
+        ({"amount": "-8900", "msgAuthValue": None}, Unknown),
+        ({"amount": 0, "msgAuthValue": None}, Unknown),
+        ({"amount": True, "msgAuthValue": None}, Unknown),
+        ({"amount": 10**13, "msgAuthValue": None}, Unknown),
+        ({"paymentInfo": []}, Approved),
+        ({"paymentInfo": {"approvalNo": {}, "cardInfo": ""}}, Approved),
+        ({"pgCno": "2" * 61, "msgAuthValue": None}, Unknown),
         ({"shopTransactionId": "order-2"}, Unknown),
         ({"shopTransactionId": None}, Unknown),
         ({"shopOrderNo": "order-2"}, Unknown),
@@ -359,10 +373,21 @@ def test_another_answer_to_a_query_tells_nothing(kicc, answering, noon, changes)
         ("거래 응답 없음", Unknown),
         ("상점 거래고유번호가 없습니다.", Unknown),
         ("한도초과", Unknown),
+        ("해당 거래를 처리할 수 없습니다.", Unknown),
+        ("거래정보를 조회할 수 없습니다.", Unknown),
+        ("거래 조회 권한이 없습니다.", Unknown),
+        ("거래일자가 없습니다.", Unknown),
+        ("거래번호가 존재하지 않습니다.", Unknown),
+        ("거래정보 없음", NotFound),
+        ("조회된 거래건이 없습니다.", NotFound),
     ],
 )
 def test_only_what_says_so_is_not_found(kicc, answering, noon, words, expected):
     assert isinstance(found(kicc, answering, refusal("Z123", words)), expected)
+
+
+def test_no_answer_from_behind_is_never_not_found(kicc, answering, noon):
+    assert isinstance(found(kicc, answering, refusal("VTIM", "거래 없음")), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -445,6 +470,7 @@ def test_shares_of_tax_in_a_part(kicc):
         ({"cancelAmount": None, "remainAmount": None}, True),
         ({"statusCode": "TS05"}, True),
         ({"statusCode": "TS03"}, False),
+        ({"statusCode": "TS06"}, False),
         ({"cancelAmount": "8901"}, False),
         ({"shopTransactionId": "another"}, False),
         ({"oriPgCno": "another"}, False),
@@ -469,6 +495,25 @@ def test_a_cancel_is_done_if_the_answer_shows_it(kicc, answering, changes, done)
     assert isinstance(result, Cancelled if done else Unknown)
 
 
+@pytest.mark.parametrize(
+    ("amount", "balance", "status", "done"),
+    [
+        (900, 8900, "TS06", True),
+        (900, 8900, "TS02", False),
+        (900, 8900, "TS05", False),
+        (8000, 8000, "TS06", True),
+        (8000, 8000, "TS02", True),
+    ],
+)
+def test_a_part_is_not_done_if_all_was_given_back(kicc, answering, amount, balance, status, done):
+    order_id, approved = kicc.charge()
+    request = kicc.cancel_request(order_id, approved, amount, balance)
+    body = {"resCd": "0000", "shopTransactionId": request.cancel_id, "oriPgCno": approved.gateway_ref}
+    told = json.dumps(body | {"cancelPgCno": "26112310033000000002", "statusCode": status}).encode()
+    result = kicc.connect(TEST_CREDENTIALS, answering(told)).cancel(request, TIMEOUT)
+    assert isinstance(result, Cancelled if done else Unknown)
+
+
 def test_a_refused_cancel_is_never_the_cards_fault(kicc, answering):
     order_id, approved = kicc.charge()
     request = kicc.cancel_request(order_id, approved, 8900)
@@ -484,6 +529,7 @@ def test_a_refused_cancel_is_never_the_cards_fault(kicc, answering):
         ("삭제된 빌키입니다.", KeyDeleted),
         ("등록되지 않은 빌키입니다.", KeyDeleted),
         ("빌키 오류", Declined),
+        ("삭제할 수 없는 빌키입니다.", Declined),
         ("빌키 삭제 처리중", Unknown),
     ],
 )

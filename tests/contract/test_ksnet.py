@@ -231,6 +231,8 @@ def test_an_answer_in_full(ksnet, answering):
         answer(totalAmount="8,900"),
         answer(totalAmount="89.0"),
         answer(totalAmount="-8900"),
+        answer(totalAmount="0"),
+        answer(totalAmount="8900", tid="1" * 61),
         answer(totalAmount="８９００"),
         answer(totalAmount="8900", respCode="0001"),
         answer(totalAmount="8900", respCode=None),
@@ -284,6 +286,30 @@ def test_a_refusal_that_is_not_a_failed_try_of_ours_is_unknown(ksnet, answering,
     result = charged(ksnet, answering, answer("A0201", **told | changes))
     assert isinstance(result, Unknown)
     assert result.code == "A0201"
+
+
+@pytest.mark.parametrize("code", ["A0400", "A0401", "A0403", "8326"])
+def test_a_refusal_beside_a_trade_that_worked_is_unknown(ksnet, answering, code):
+    assert isinstance(charged(ksnet, answering, answer(code, totalAmount="8900")), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("8326", {"respCode": None}),
+        ("A0201", {"respCode": "A0401", "respMessage": "오류"}),
+        ("A0201", {"respCode": "0000", "respMessage": "승인거절"}),
+    ],
+)
+def test_codes_count_in_their_own_place_only(ksnet, answering, code, changes):
+    assert isinstance(charged(ksnet, answering, answer(code, **{"tid": "Lbd124090920"} | changes)), Unknown)
+
+
+def test_a_card_number_in_an_answer_is_not_kept(ksnet, answering):
+    body = answer(totalAmount="8900", approvalNumb=CARD.number, issuerCardName=f"현대카드 {CARD.number}")
+    result = charged(ksnet, answering, body)
+    assert isinstance(result, Approved)
+    assert CARD.number not in repr(result)
 
 
 def test_a_bad_parameter_is_a_no_unless_it_is_about_a_repetition(ksnet, answering):

@@ -373,6 +373,20 @@ def test_a_declined_capture_does_not_hide_the_money(paypal):
     assert isinstance(charge_key(gateway, paypal, order_id), Approved)
 
 
+@pytest.mark.parametrize("first", ["COMPLETED", "PENDING"])
+def test_two_captures_are_nothing_that_could_be_explained(paypal, first):
+    order_id = paypal.order_id()
+    both = [capture(order_id, first, id="FIRST"), capture(order_id)]
+    gateway, _ = scripted(paypal, order_id, (201, order(order_id, both)))
+    assert isinstance(charge_key(gateway, paypal, order_id), Unknown)
+
+
+def test_a_number_as_long_as_a_letter_is_none(paypal):
+    order_id = paypal.order_id()
+    gateway, _ = scripted(paypal, order_id, (201, order(order_id, [capture(order_id, id="C" * 65)])))
+    assert isinstance(charge_key(gateway, paypal, order_id), Unknown)
+
+
 def test_a_review_ends_one_way_or_the_other(paypal):
     for code, wanted in ((None, Approved), ("9500", Declined)):
         paypal.sandbox.fail("charge", "decline", code=PENDING)
@@ -414,6 +428,15 @@ def test_success_needs_200_or_201(paypal, status):
     order_id = paypal.order_id()
     gateway, _ = scripted(paypal, order_id, (status, order(order_id, [capture(order_id)])))
     assert isinstance(charge_key(gateway, paypal, order_id), Unknown)
+
+
+@pytest.mark.parametrize("source", [[], {"card": []}, {"card": {"brand": [], "last_digits": "5671"}}])
+def test_a_card_that_cannot_be_read_is_not_shown(paypal, source):
+    order_id = paypal.order_id()
+    gateway, _ = scripted(paypal, order_id, (201, order(order_id, [capture(order_id)], payment_source=source)))
+    approved = charge_key(gateway, paypal, order_id)
+    assert isinstance(approved, Approved)
+    assert approved.card is None
 
 
 @pytest.mark.parametrize(
@@ -482,7 +505,7 @@ def test_a_lump_sum_is_not_what_was_asked_for(paypal):
 @pytest.mark.parametrize(
     ("value", "currency"),
     [("89.001", "USD"), ("-89.00", "USD"), ("89,00", "USD"), ("", "USD"), ("1e3", "USD"), ("٨٩", "USD"), ("NaN", "USD"),
-     ("89.5", "JPY"), ("89.00", "XXX"), ("89.00", ""), (None, "USD"), ("9" * 40, "USD")],
+     ("0.00", "USD"), ("89.5", "JPY"), ("89.00", "XXX"), ("89.00", ""), (None, "USD"), ("9" * 40, "USD")],
 )  # fmt: skip
 def test_an_amount_that_cannot_be_read_is_no_approval(paypal, value, currency):
     order_id = paypal.order_id()
@@ -814,6 +837,7 @@ def test_a_refund_needs_200_or_201(paypal, http_status, wanted):
         ("PARTIALLY_REFUNDED", [refund(value="90.00")], None),
         ("PARTIALLY_REFUNDED", [refund(), refund("PENDING")], None),
         ("COMPLETED", [refund("PENDING")], None),
+        ("PARTIALLY_REFUNDED", [refund(amount={"currency_code": "JPY", "value": "900"})], None),
     ],
 )
 def test_what_is_left_must_add_up(paypal, status, refunds, balance):

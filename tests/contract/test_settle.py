@@ -22,7 +22,7 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
-from chalicelib.gateways import settle
+from chalicelib.gateways import aes, settle
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.ports import UnsupportedOperation
 from infra.sandbox.server import NO_FUNDS, STOLEN
@@ -67,11 +67,11 @@ def adapter(http=None, **credentials):
 
 
 def sealed(text):
-    return adapter()._encrypt(text)
+    return aes.encrypt_base64(text, TEST_CREDENTIALS["aes_key"], None)
 
 
 def opened(text):
-    return adapter()._decrypt(text)
+    return aes.decrypt_base64(text, TEST_CREDENTIALS["aes_key"], None)
 
 
 def sha(*parts):
@@ -365,6 +365,18 @@ def test_reasons(hecto, code, words, reason):
     assert result == Declined(reason, code, words)
 
 
+@pytest.mark.parametrize("code", ["CA13", "CA31", "CA52", "CA58", "CA82", "J999", "8373"])
+@pytest.mark.parametrize("words", ["카드사 응답 지연", "카드사 연결 실패", "한도 조회 TIMEOUT"])
+def test_a_no_whose_words_leave_it_open_is_asked_for(hecto, code, words):
+    result = charged(hecto, lambda b: reply(b, status="0031", code=code, outRsltMsg=words))
+    assert result == Unknown(words, code)
+
+
+def test_words_count_only_where_the_code_leaves_them_the_reason(hecto):
+    result = charged(hecto, lambda b: reply(b, status="0031", code="CA01", outRsltMsg="원천사 시스템 점검"))
+    assert result == Declined(R.GATEWAY_MAINTENANCE, "CA01", "원천사 시스템 점검")
+
+
 @pytest.mark.parametrize("will", [STOLEN, NO_FUNDS])
 def test_special_cards_by_a_window_key(hecto, will):
     key = window_key(hecto.sandbox, SPECIAL[will].number)
@@ -439,7 +451,6 @@ def found(hecto, *, ref=None, data=None, **params):
         ({"data": {"cnclAmt": "900"}}, 8000, 1),
         ({"outRsltCd": "0001", "data": {"cnclAmt": "900"}}, 8000, 1),
         ({"outRsltCd": "0001", "data": {"cnclAmt": "8900"}}, 0, 1),
-        ({"outRsltCd": "0001", "data": {"cnclAmt": None}}, None, 0),
         ({"data": {"trdAmt": sealed("8900"), "cnclAmt": sealed("0")}}, 8900, 0),
     ],
 )
@@ -457,6 +468,8 @@ def test_what_is_left_of_a_charge(hecto, changes, balance, parts):
         ({"outRsltCd": "0009", "outRsltMsg": "결제실패"}, Declined),
         ({"outRsltCd": "0002"}, Unknown),
         ({"outRsltCd": "9999"}, Unknown),
+        ({"outRsltCd": "0001", "data": {"cnclAmt": None}}, Unknown),
+        ({"outRsltCd": "0001", "data": {"cnclAmt": "0"}}, Unknown),
         ({"trdNo": ""}, Unknown),
         ({"data": {"trdAmt": None}}, Unknown),
         ({"data": {"cnclAmt": "8901"}}, Unknown),
@@ -464,7 +477,11 @@ def test_what_is_left_of_a_charge(hecto, changes, balance, parts):
         ({"mchtTrdNo": "ORD1"}, Unknown),  # the answer to a question that was not this one
         ({"outStatCd": "0031", "outRsltCd": "ST06"}, NotFound),
         ({"outStatCd": "0031", "outRsltCd": "CA10"}, NotFound),
+        ({"outStatCd": "0031", "outRsltCd": "ST06", "mchtTrdNo": "ORD1"}, Unknown),
+        ({"outStatCd": "0031", "outRsltCd": "ST06", "mchtTrdNo": ""}, NotFound),
         ({"outStatCd": "0021", "outRsltCd": "ST06"}, Unknown),
+        ({"outStatCd": "0099", "outRsltCd": "ST06"}, Unknown),
+        ({"outStatCd": "0099", "outRsltCd": "CA10"}, Unknown),
         ({"outStatCd": "0031", "outRsltCd": "1001"}, Unknown),
         ({"outStatCd": "0031", "outRsltCd": "0001"}, Unknown),
         ({"outStatCd": "0031", "outRsltCd": "0009"}, Unknown),

@@ -19,8 +19,9 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
+from chalicelib.gateways import aes, smartro_v2
 from chalicelib.gateways.http import HttpClient
-from chalicelib.gateways.smartro_v2 import SPEC, _decrypt, _digest, _encrypt, read_registration
+from chalicelib.gateways.smartro_v2 import SPEC, _digest, read_registration
 from chalicelib.ports import UnsupportedOperation
 from infra.sandbox.server import EXPIRED, NO_FUNDS, SPECIAL_CARDS, STOLEN, Refusal
 from infra.sandbox.smartro_v2 import (
@@ -53,7 +54,7 @@ class Opened(HttpClient):
     def send(self, method, url, *, body, **given):
         envelope = json.loads(body)
         assert set(envelope) == {"EncData", "Mid"}
-        self.orders.append(json.loads(_decrypt(envelope["EncData"], MERCHANT_KEY)))
+        self.orders.append(json.loads(aes.decrypt_base64(envelope["EncData"], MERCHANT_KEY[:32], bytes(16))))
         return super().send(method, url, body=body, **given)
 
 
@@ -107,13 +108,17 @@ def test_hashes(parts, value):
 
 
 def test_encryption_takes_the_first_32_characters_of_the_key():
-    assert _encrypt("BILLKEY0001", KEY) == encrypt("BILLKEY0001", KEY) == "txlkzApWTmS8zsm3sPkNQQ=="
-    assert _decrypt("txlkzApWTmS8zsm3sPkNQQ==", KEY[:32] + "another end") == "BILLKEY0001"
+    assert (
+        aes.encrypt_base64("BILLKEY0001", KEY[:32], bytes(16))
+        == encrypt("BILLKEY0001", KEY)
+        == "txlkzApWTmS8zsm3sPkNQQ=="
+    )
+    assert aes.decrypt_base64("txlkzApWTmS8zsm3sPkNQQ==", KEY[:32], bytes(16)) == "BILLKEY0001"
 
 
 @pytest.mark.parametrize("text", ["", "한글", "====", "AAAA", "txlkzApWTmS8zsm3sPkNQQ=", "A" * 24])
 def test_what_was_not_encrypted_is_not_decrypted(text):
-    assert _decrypt(text, KEY) is None
+    assert aes.decrypt_base64(text, KEY[:32], bytes(16)) is None
 
 
 @pytest.mark.parametrize("merchant_key", ["", "x" * 31, "x" * 32 + "가"])
@@ -270,6 +275,8 @@ def test_an_approval_is_read_whole(smartro, answered):
     assert approved.card == CardSummary(name="삼성", publisher_name="삼성", number="536148******5671")
     bare = answered(order_id, **success(order_id, CardNum=CARD.number))
     assert bare.card is None
+    thinly = answered(order_id, **success(order_id, CardNum=f"{CARD.number[:-1]}*"))
+    assert CARD.number[:-1] not in thinly.card.number
 
 
 @pytest.mark.parametrize(
@@ -285,6 +292,15 @@ def test_an_approval_is_read_whole(smartro, answered):
         ("거래정지 카드", R.CARD_BLOCKED),
         ("카드사 거절", R.ISSUER_DECLINED),
         ("할부 개월수 오류", R.INSTALLMENT_NOT_ALLOWED),
+        ("할부가 불가한 카드", R.INSTALLMENT_NOT_ALLOWED),
+        ("카드번호를 확인해 주세요", R.INVALID_CARD_NUMBER),
+        ("유효하지 않은 카드번호", R.INVALID_CARD_NUMBER),
+        ("주민등록번호 불일치", R.CARD_CHECK_FAILED),
+        # two reasons: the harder one
+        ("비밀번호 입력 한도 초과", R.CARD_CHECK_FAILED),
+        ("한도초과로 이용정지", R.CARD_BLOCKED),
+        ("도난카드. 거래할 수 없는 가맹점", R.LOST_OR_STOLEN),
+        ("사고신고 카드 (한도 없음)", R.LOST_OR_STOLEN),
         ("유효하지 않은 빌링키", R.BILLING_KEY_INVALID),
         ("등록되지 않은 상점입니다", R.CHANNEL_REJECTED),
         ("해지된 가맹점 (거래정지)", R.CHANNEL_REJECTED),
@@ -307,6 +323,18 @@ def test_a_refusal_that_says_why_is_one(smartro, answered, message, reason):
         "이미 처리된 주문번호 (카드번호 확인)",
         "카드사 응답 지연",
         "카드사 통신 장애로 거절",
+        "카드사 연결 실패로 거절",
+        "카드사 접속 불가 (거절)",
+        "네트워크 오류로 승인 거절",
+        "승인 서버 오류로 거절",
+        "승인 거절 (Timeout)",
+        "타임 아웃으로 거절",
+        "카드번호 5361-48**-****-5671 결제 실패",
+        "할부개월 00 결제 실패",
+        "승인성공 (한도 100,000)",
+        "정상승인 (잔액 5,000원)",
+        "승인완료. 잔액 5,000원",
+        "한도" + "." * 400 + "시간 초과",
         "한도 조회 시간 초과",
         "중복 거래로 거절",
         "승인 처리중 (잔액 확인)",
@@ -317,6 +345,19 @@ def test_a_refusal_that_leaves_it_open_is_unknown(smartro, answered, caplog, mes
     assert isinstance(result, Unknown)
     assert (result.code, result.unwell) == ("9999", False)
     assert "9999" in caplog.text
+
+
+@pytest.mark.parametrize(("number", "kind"), [("00012345", Unknown), ("", Declined), ("00000000", Declined)])
+def test_a_refusal_with_an_approval_number_is_none(smartro, answered, number, kind):
+    result = answered(smartro.order_id(), ResultCode="9999", ResultMsg="한도초과", AuthCode=number)
+    assert isinstance(result, kind)
+
+
+def test_a_code_that_somebody_adds_counts(smartro, answered, monkeypatch):
+    """Smartro's table is there for who has it."""
+    monkeypatch.setattr(smartro_v2, "DECLINES", {"9876": R.EXPIRED_CARD})
+    result = answered(smartro.order_id(), ResultCode="9876", ResultMsg="실패")
+    assert result == Declined(R.EXPIRED_CARD, "9876", "실패")
 
 
 @pytest.mark.parametrize(
@@ -405,6 +446,13 @@ def test_a_registration_has_to_be_smartros_and_ours(smartro, changes, kind):
     assert isinstance(read_registration(form, "order1", TEST_CREDENTIALS), kind)
 
 
+@pytest.mark.parametrize("merchant_key", ["", "x" * 31, "가" * 32])
+def test_no_registration_is_read_with_a_key_that_cannot_decrypt(merchant_key):
+    form = registration_result({"billing_key": "BTK2", "mall_user_id": "user1"}, "order1", CARD.masked)
+    credentials = {**TEST_CREDENTIALS, "merchant_key": merchant_key}
+    assert isinstance(read_registration(form, "order1", credentials), Unknown)
+
+
 def test_an_empty_form_is_no_registration():
     assert isinstance(read_registration({}, "order1", TEST_CREDENTIALS), Declined)
 
@@ -481,6 +529,7 @@ def charge_order(secret, order_id, **changes):
         {"CardQuota": "03"},
         {"VerifyValue": "x"},
         {"TaxAmt": "8000", "VatAmt": "800", "TaxFreeAmt": "0"},
+        {"TaxAmt": "x", "VatAmt": "800", "TaxFreeAmt": "0"},
     ],
 )
 def test_the_simulator_checks_a_charge(smartro, wire, changes):

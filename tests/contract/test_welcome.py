@@ -26,6 +26,7 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.institutions import CARDS
 from chalicelib.domain.money import Money
+from chalicelib.gateways import welcome as module
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.welcome import CARD_CODES, SPEC, _sign
 from chalicelib.ports import UnsupportedOperation
@@ -349,6 +350,9 @@ def test_a_refusal_that_says_why_is_one(answered, message, reason):
         "이미 처리된 주문번호",
         "카드사 응답 지연 (거절)",
         "한도 조회 시간 초과",
+        "카드번호 5361-48**-****-5671 결제 실패",
+        "정상승인 (잔액 5,000원)",
+        "한도" + "." * 400 + "시간 초과",
         "중복 요청으로 거절",
     ],
 )
@@ -357,6 +361,38 @@ def test_a_refusal_that_leaves_it_open_is_unknown(answered, caplog, message):
     assert isinstance(result, Unknown)
     assert (result.code, result.unwell) == ("01", False)
     assert "'01'" in caplog.text
+
+
+@pytest.mark.parametrize(("number", "kind"), [("00012345", Unknown), ("", Declined), ("00000000", Declined)])
+def test_a_refusal_with_an_approval_number_is_none(answered, number, kind):
+    assert isinstance(answered(ResultCode="01", ResultMsg="한도초과", ApplNum=number), kind)
+
+
+def test_a_code_that_somebody_adds_counts(answered, monkeypatch):
+    """Welcome's table is there for who has it."""
+    monkeypatch.setattr(module, "DECLINES", {"77": R.EXPIRED_CARD})
+    assert answered(ResultCode="77", ResultMsg="실패") == Declined(R.EXPIRED_CARD, "77", "실패")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("존재하지 않는 빌키", KeyDeleted),
+        ("이미 삭제된 빌링키", KeyDeleted),
+        ("빌키가 없습니다", KeyDeleted),
+        ("없는 빌키", KeyDeleted),
+        ("삭제할 수 없는 빌키", Unknown | Declined),
+        ("삭제할 수없는 빌키", Unknown | Declined),
+        ("삭제되지 않은 빌키", Unknown | Declined),
+        ("빌키 오류", Unknown | Declined),
+        ("실패", Unknown),
+    ],
+)
+def test_only_a_key_that_is_not_there_was_deleted(welcome, answering, message, kind):
+    gateway = welcome.connect(
+        TEST_CREDENTIALS, answering(json.dumps({"ResultCode": "01", "ResultMsg": message}).encode())
+    )
+    assert isinstance(gateway.delete_billing_key(welcome.order_id(), {"billkey": "B1"}, TIMEOUT), kind)
 
 
 def cancel_answer(welcome, order_id, approved, **changes):
@@ -448,6 +484,7 @@ ORDER = {"price": "8900", "buyerName": "홍길동", "cardQuota": "00"}
         ({"cardQuota": "03"}, {}, "C05"),
         ({"quotaInterest": "Y"}, {}, "R03"),
         ({"tax": "891"}, {}, "R03"),
+        ({"tax": "x"}, {}, "R03"),
         ({"tax": "890"}, {}, "00"),
         ({"billkey": "nobodys"}, {}, "C06"),
         ({"timestamp": "1639118638775"}, {}, "R03"),

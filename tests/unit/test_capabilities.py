@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from chalicelib.domain.accounts import AdminToken
 from chalicelib.domain.charging import (
     Approved,
     Buyer,
@@ -16,6 +17,7 @@ from chalicelib.domain.charging import (
     FieldRule,
     GatewaySpec,
     KeyIssued,
+    NotFound,
     NotSent,
     Operation,
     OrderIdScope,
@@ -23,6 +25,7 @@ from chalicelib.domain.charging import (
     Pending,
     TestAccess,
     Unknown,
+    VirtualAccountRequest,
 )
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest, NoChannel, Refused, Unavailable
@@ -30,11 +33,20 @@ from chalicelib.domain.errors import NotFound as NoSuch
 from chalicelib.domain.health import HealthState
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import State
-from chalicelib.usecases import billing_keys, charge_notices, charges, health
+from chalicelib.usecases import (
+    billing_keys,
+    by_hand,
+    channels,
+    charge_notices,
+    charges,
+    health,
+    virtual_accounts,
+)
 from chalicelib.usecases.choosing import Target
 from chalicelib.usecases.looks import ask, can_ask
+from infra.sandbox import tosspayments
 from tests.support.api import CARD as WIRE_CARD
-from tests.support.recovery import NO, balance, cancel, meddle, onetime, payment_of, restrict, settle, stored
+from tests.support.recovery import NO, balance, book, cancel, meddle, onetime, payment_of, restrict, settle, stored, use
 from tests.support.world import CARD, request
 
 REFUSED = Declined(DeclineReason.CHANNEL_REJECTED, "UNAUTHORIZED_KEY", "인증되지 않은 시크릿 키입니다.")
@@ -311,7 +323,7 @@ def test_a_notice_of_money_that_went_back_calls_a_person(world, toss):
     payment = onetime(world)
     noticing(world)
     cancelled_elsewhere(world, payment)
-    tell(world, payment, back=True)
+    tell(world, payment, back=True, ref=payment.gateway_ref)
     assert "balance differs" in stored(world, payment).alarm
 
 
@@ -581,3 +593,334 @@ def test_if_nobody_can_take_it_everybodys_reason_is_named(world):
     assert text.count("currency:") == 2
     assert "토스페이먼츠" in text
     assert "나이스페이먼츠" in text
+
+
+# --- what a gateway has said it has -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["reviewed", "wrong_amount"])
+def test_what_the_gateway_has_numbered_is_never_called_not_charged(world, toss, how):
+    """It would free the order, and the buyer would be charged once more while the first charge is there."""
+    if how == "reviewed":
+        says = reviewing(world)
+    else:
+        restrict(world, adding=[Operation.READ])
+        toss.fail("charge", "wrong_amount")
+        says = {"end": None}
+        meddle(world, find_charge=lambda *_: says["end"])
+    payment = onetime(world)
+    says["end"] = NotFound()
+    world.run_to_quiet(hours=2)
+    after = stored(world, payment)
+    assert (after.state, after.v1_status) == (State.UNKNOWN, "ready")
+    assert after.alarm
+    with pytest.raises(Refused):
+        onetime(world)
+
+
+def test_a_reserved_payment_that_was_reviewed_is_not_run_again(world, api, toss):
+    """Its worker died before it heard of the review, so its attempt has no outcome of its own."""
+    assert issue(api)["code"] == 0
+    book(api, world)
+    says, sent = {"end": None}, []
+
+    def charge(inner, order_id, *args):
+        sent.append(order_id)
+        raise SystemExit("killed")
+
+    meddle(
+        world,
+        charge_billing_key=charge,
+        find_charge=lambda _, query, __: says["end"] or Pending("ref-1", "risk review"),
+    )
+    with pytest.raises(SystemExit):
+        world.run_to_quiet(hours=1)
+    world.run_to_quiet(hours=1)
+    assert payment_of(world, "m0").attempt.outcome == "pending"
+    says["end"] = NotFound()
+    world.run_to_quiet(hours=2)
+    assert len(sent) == 1
+    assert payment_of(world, "m0").v1_status == "ready"
+
+
+def issue(api):
+    return api.post("/subscribe/customers/c1", WIRE_CARD)[1]
+
+
+@pytest.mark.parametrize("learned", ["at_once", "later"])
+def test_what_is_reviewed_is_never_undone(world, learned):
+    """Also where the gateway could undo it by order id, and then answers nothing for as long as it can."""
+    world.group([(world.channel("nice_v2"), 100)], failover="off")
+    says = reviewing(world, Pending("ref-1", "risk review"))
+    undone = []
+    meddle(world, cancel=lambda _, wanted, __: undone.append(wanted) or NO)
+    if learned == "later":
+        meddle(world, charge_card=lambda *_: Unknown("lost"), find_charge=lambda *_: says["end"])
+    payment = onetime(world)
+    at_once(world, payment)
+    says["end"] = Unknown("HTTP 500")
+    world.run_to_quiet(hours=2)
+    assert (stored(world, payment).state, undone) == (State.UNKNOWN, [])
+
+
+def test_an_alarm_for_silence_ends_when_the_gateway_says_that_it_reviews(world, toss):
+    says = reviewing(world, Unknown("HTTP 500"))
+    payment = onetime(world)
+    world.run_to_quiet(hours=3)
+    assert stored(world, payment).alarm.startswith("no clear answer")
+    says["end"] = None
+    assert at_once(world, payment).alarm is None
+
+
+# --- a person, where the gateway knows more ------------------------------------------------------------------------
+
+
+def by_hand_as(world, payment, outcome, **more):
+    admin = AdminToken("t", world.merchant_id, "kim")
+    return by_hand.settle(world.deps, admin, payment.imp_uid, by_hand.Settlement(outcome, "looked", **more)).payment
+
+
+def test_a_review_cannot_be_called_paid(world, toss):
+    says = reviewing(world)
+    payment = onetime(world)
+    with pytest.raises(Refused) as caught:
+        by_hand_as(world, payment, "paid", pg_tid=payment.gateway_ref)
+    assert "not decided" in caught.value.message
+    says["end"] = Unknown("HTTP 500")
+    with pytest.raises(InvalidRequest):  # another transaction's number: its books would bear the person out
+        by_hand_as(world, payment, "paid", pg_tid="another")
+    assert stored(world, payment).state is State.UNKNOWN
+    assert by_hand_as(world, payment, "paid", pg_tid=payment.gateway_ref).state is State.PAID
+
+
+def test_a_review_that_was_called_failed_and_ends_well_goes_back(world, toss):
+    says = reviewing(world)
+    payment = onetime(world)
+    world.clock.advance(minutes=30)
+    assert by_hand_as(world, payment, "failed").state is State.FAILED
+    world.run_to_quiet(hours=60)
+    says["end"] = Approved(payment.gateway_ref, Money(8900), world.clock.now())
+    world.run_to_quiet(hours=2)
+    assert stored(world, payment).attempt.outcome == "given_back"
+    assert balance(world) == 0
+
+
+def test_what_a_contract_lets_ask_is_looked_for_after_a_persons_word(world, toss):
+    """The gateway itself has no query by order id; this channel's contract has."""
+    restrict(world, Operation.FIND)
+    real = world.deps.gateways
+
+    class Widened:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def open(self, channel, credentials):
+            gateway = real.open(channel, credentials)
+
+            class Gateway:
+                def __getattr__(self, name):
+                    if name == "spec":
+                        return replace(gateway.spec, operations=gateway.spec.operations | {Operation.FIND})
+                    return getattr(gateway, name)
+
+            return Gateway()
+
+    use(world, gateways=Widened())
+    meddle(world, charge_card=lambda *_: Unknown("lost"), find_charge=lambda *_: Unknown("HTTP 500"))
+    payment = onetime(world)
+    world.clock.advance(minutes=30)
+    assert by_hand_as(world, payment, "failed").due_at is not None
+
+
+def test_a_lost_part_whose_gateway_tells_no_balance_is_a_persons_to_end(world, toss):
+    payment = onetime(world)
+    mute = {"cancel": lambda *_: Unknown("lost")}
+    found = Approved(payment.gateway_ref, Money(8900), world.clock.now())  # no word of what is left
+    meddle(world, find_charge=lambda *_: found, **mute)
+    cancel(world, payment, amount=Decimal(900))
+    world.run_to_quiet(hours=2)
+    cancel_id = stored(world, payment).open_cancel.cancel_id
+    admin = AdminToken("t", world.merchant_id, "kim")
+    wanted = by_hand.CancelSettlement("done", "seen in the console", "c-1")
+    by_hand.settle_cancel(world.deps, admin, payment.imp_uid, cancel_id, wanted)
+    world.run_to_quiet(hours=2)
+    after = stored(world, payment)
+    assert (after.open_cancel, after.balance, after.due_at, after.alarm) == (None, Money(8000), None, None)
+
+
+# --- notices that say more than one would think -------------------------------------------------------------------
+
+
+def test_a_second_number_for_a_paid_order_calls_a_person(world, toss):
+    """The gateway does not refuse an order id that it has had: somebody was charged twice."""
+    payment = onetime(world)
+    noticing(world)
+    tell(world, payment, ref=payment.gateway_ref)
+    assert stored(world, payment).alarm is None
+    tell(world, payment, ref="ref-2")
+    assert "ref-2" in stored(world, payment).alarm
+
+
+def test_a_second_number_while_the_first_is_reviewed_calls_a_person(world, toss):
+    says = reviewing(world)
+    payment = onetime(world)
+    noticing(world)
+    says["end"] = Approved(payment.gateway_ref, Money(8900), world.clock.now())
+    tell(world, payment, ref="ref-2")
+    after = stored(world, payment)
+    assert (after.state, after.gateway_ref) == (State.PAID, payment.gateway_ref)
+    assert "ref-2" in after.alarm
+
+
+def test_a_try_that_was_given_up_stands_in_the_list_and_is_told_once(world, caplog):
+    payment = onetime_after_a_failover(world)
+    caplog.clear()
+    for _ in range(5):
+        tell(world, payment, order=payment.attempts[0].order_id)
+    assert "given up" in stored(world, payment).alarm
+    assert sum(getattr(record, "needs_a_person", False) for record in caplog.records) == 1
+
+
+def onetime_after_a_failover(world):
+    a, b = world.channel("tosspayments"), world.channel("nice_v2")
+    world.group([(a, 100), (b, 0)], failover="unsent")
+    answers = [NotSent("refused")]
+    meddle(world, charge_card=lambda inner, *args: answers.pop() if answers else inner.charge_card(*args))
+    payment = onetime(world)
+    assert [attempt.channel_key for attempt in payment.attempts] == [a, b]
+    noticing(world)
+    return payment
+
+
+def test_what_was_taken_back_and_does_not_show_calls_a_person(world, toss):
+    """A bank that takes the money back is no refund in every gateway's books."""
+    payment = onetime(world)
+    noticing(world)
+    tell(world, payment, back=True, ref=payment.gateway_ref)
+    assert "taken back" in stored(world, payment).alarm
+
+
+def test_a_notice_of_our_own_cancel_calls_nobody(world, toss):
+    payment = onetime(world)
+    noticing(world)
+    cancel(world, payment, amount=Decimal(900))
+    tell(world, payment, back=True, ref=payment.gateway_ref)
+    after = stored(world, payment)
+    assert (after.alarm, after.due_at) == (None, None)
+
+
+def test_a_notice_does_not_send_an_open_cancel_again(world, toss):
+    """The timer may be doing so at this very moment, and not every gateway takes two for one."""
+    payment = onetime(world)
+    sent = []
+    meddle(world, cancel=lambda _, wanted, __: sent.append(wanted) or Unknown("lost"))
+    noticing(world)
+    cancel(world, payment, amount=Decimal(900))
+    with pytest.raises(Unavailable):
+        tell(world, payment, back=True, ref=payment.gateway_ref)
+    assert len(sent) == 1
+
+
+# --- health --------------------------------------------------------------------------------------------------------
+
+
+def test_a_contract_without_accounts_takes_no_channel_from_the_cards(world, api, toss):
+    meddle(world, issue_virtual_account=lambda *_: REFUSED)
+    for n in range(4):
+        with pytest.raises(Refused):
+            virtual_accounts.issue(world.deps, world.merchant_id, an_account(world, f"v{n}"))
+    assert health.load(world.deps, world.merchant_id).channels == {}
+
+
+def an_account(world, uid):
+    due = world.clock.now() + timedelta(days=1)
+    return virtual_accounts.Issue(request(uid), VirtualAccountRequest("088", due), Target())
+
+
+# --- a channel that changes while outcomes are open ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("pg_id", ["another", None])
+def test_under_another_contract_not_found_does_not_mean_not_charged(world, toss, deleted, pg_id):
+    toss.fail("charge", "reply_lost")
+    payment = onetime(world)
+    key = world.channels["tosspayments"]
+    change = channels.ChannelChange(pg_id=pg_id, credentials=tosspayments.OTHER_CREDENTIALS)
+    channels.update(world.deps, world.admin, key, change)
+    if deleted:
+        remove(world, key)
+    world.run_to_quiet(hours=2)
+    after = stored(world, payment)
+    assert (after.state, balance(world)) == (State.UNKNOWN, 8900)
+    assert "the channel was changed" in after.alarm
+
+
+def test_what_was_sent_after_the_change_is_believed(world, toss):
+    key = world.channels["tosspayments"]
+    change = channels.ChannelChange(credentials=tosspayments.OTHER_CREDENTIALS)
+    channels.update(world.deps, world.admin, key, change)
+    world.clock.advance(seconds=1)
+    toss.fail("charge", "http_500")
+    payment = onetime(world)
+    world.run_to_quiet(hours=2)
+    assert stored(world, payment).state is State.FAILED
+
+
+def remove(world, key):
+    from chalicelib.usecases.groups import delete
+
+    used = list(charges.load_routing(world.deps, world.merchant_id).groups)
+    world.group([(world.channel("nice_v2"), 100)], name="other")  # the default from here on
+    for group in used:
+        delete(world.deps, world.admin, group)
+    channels.delete(world.deps, world.admin, key)
+
+
+def test_a_channel_with_another_pg_id_begins_anew(world, toss):
+    meddle(world, charge_card=lambda *_: REFUSED)
+    for n in range(3):
+        onetime(world, f"m{n}")
+    key = world.channels["tosspayments"]
+    assert health.load(world.deps, world.merchant_id).of(key).state is HealthState.DOWN
+    channels.update(world.deps, world.admin, key, channels.ChannelChange(pg_id="another"))
+    assert health.load(world.deps, world.merchant_id).channels == {}
+
+
+def test_what_a_person_has_to_see_outlives_the_end_of_a_review(world):
+    a, b = world.channel("tosspayments"), world.channel("nice_v2")
+    world.group([(a, 100), (b, 0)], failover="unsent")
+    says, answers = reviewing(world), [NotSent("refused")]
+    meddle(world, charge_card=lambda inner, *args: answers.pop() if answers else inner.charge_card(*args))
+    payment = onetime(world)
+    noticing(world)
+    for _ in range(2):
+        with pytest.raises(Unavailable):  # to be sent again
+            tell(world, payment, order=payment.attempts[0].order_id)
+    assert stored(world, payment).alarm.count("given up") == 1
+    says["end"] = Approved(payment.gateway_ref, Money(8900), world.clock.now())
+    assert at_once(world, payment).state is State.PAID
+    tell(world, payment, order=payment.attempts[0].order_id)
+    assert "given up" in stored(world, payment).alarm
+
+
+def test_a_review_of_what_was_called_failed_meanwhile_is_watched(world, toss):
+    """Whoever charged was slower than its lease: the order is free by now, so what the review lets pass goes back."""
+    says = {"end": NotFound()}
+
+    def charge(inner, *args):
+        result = inner.charge_card(*args)
+        world.clock.advance(hours=1)
+        settle(world, payment_of(world))
+        return Pending(result.gateway_ref, "risk review")
+
+    meddle(world, charge_card=charge, find_charge=lambda *_: says["end"])
+    restrict(world, settling_delay=timedelta())
+    payment = onetime(world)
+    assert (payment.state, payment.gateway_ref is None) == (State.FAILED, False)
+    assert "review" in payment.alarm
+    says["end"] = Pending(payment.gateway_ref, "risk review")
+    world.run_to_quiet(hours=60)
+    says["end"] = Approved(payment.gateway_ref, Money(8900), world.clock.now())
+    world.run_to_quiet(hours=2)
+    assert (stored(world, payment).attempt.outcome, balance(world)) == ("given_back", 0)

@@ -95,7 +95,17 @@ def test_each_window_of_inicis_has_one_address_per_data_centre(environment, wind
 
 @pytest.mark.parametrize(
     ("environment", "idc_name"),
-    [(LIVE, "stg"), (TEST, "fc"), (TEST, "ks"), (LIVE, ""), (LIVE, "FC"), (LIVE, "evil.example/"), (LIVE, "fc\n")],
+    [
+        (LIVE, "stg"),
+        (TEST, "fc"),
+        (TEST, "ks"),
+        (LIVE, ""),
+        (LIVE, "FC"),
+        (LIVE, "evil.example/"),
+        (LIVE, "fc\n"),
+        (LIVE, ["fc"]),
+        (LIVE, None),
+    ],
 )
 def test_a_data_centre_that_is_none_or_of_the_other_environment_has_none(environment, idc_name):
     assert approve_urls(environment, "stdpay", idc_name) == frozenset()
