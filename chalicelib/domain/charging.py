@@ -380,6 +380,8 @@ class CredentialField:
     """How a live value begins. In a test channel it would move real money under the name of a test."""
     test_prefixes: tuple[str, ...] = ()
     """How a test value begins. In a live channel nothing would be paid, and goods would be sent."""
+    tests_are_marked: bool = False
+    """Every test value begins so: any other is a live one."""
     adds: frozenset[Operation] = frozenset()
     """What the channel can do besides if the value is `Y`: something that not every contract has."""
 

@@ -99,10 +99,19 @@ SPEC = GatewaySpec(
     currencies=frozenset(EXPONENTS),
     credentials=(
         CredentialField(
-            "public_key", "Brick 공개 키 (Public key)", secret=False, pattern=r"[!-~]{1,200}", test_prefixes=(TEST_KEY,)
+            "public_key",
+            "Brick 공개 키 (Public key)",
+            secret=False,
+            pattern=r"[!-~]{1,200}",
+            test_prefixes=(TEST_KEY,),
+            tests_are_marked=True,
         ),
         CredentialField(
-            "private_key", "Brick 비공개 키 (Private key)", pattern=r"[!-~]{1,200}", test_prefixes=(TEST_KEY,)
+            "private_key",
+            "Brick 비공개 키 (Private key)",
+            pattern=r"[!-~]{1,200}",
+            test_prefixes=(TEST_KEY,),
+            tests_are_marked=True,
         ),
         CredentialField(
             "browser_domain", "결제가 일어나는 웹사이트 (Website)", secret=False, pattern=r"[A-Za-z0-9.:/_-]{4,200}"

@@ -63,7 +63,10 @@ def check_credentials(spec: GatewaySpec, environment: Environment, credentials: 
             raise InvalidRequest(field, f"{field}: {spec_field.label}은(는) 필수입니다. (required)")
         if value and not re.fullmatch(spec_field.pattern, value):
             raise InvalidRequest(field, f"{field}: {spec_field.label}의 형식이 올바르지 않습니다. (malformed)")
-        if environment is Environment.TEST and value.startswith(spec_field.live_prefixes or ("\0",)):
+        is_live = value.startswith(spec_field.live_prefixes or ("\0",))
+        if spec_field.tests_are_marked:
+            is_live = bool(value) and not value.startswith(spec_field.test_prefixes)
+        if environment is Environment.TEST and is_live:
             raise InvalidRequest(
                 field, f"{field}: 테스트 채널에 실연동 키를 넣을 수 없습니다. (a live key in a test channel)"
             )

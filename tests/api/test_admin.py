@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from infra.sandbox import paymentwall
 from infra.sandbox.tosspayments import TEST_CREDENTIALS
 from tests.support.world import live
 
@@ -239,6 +240,30 @@ def test_the_admin_token_is_needed(api, header):
 
 def test_an_access_token_is_no_admin_token(api):
     assert api.send("GET", "/admin/channels", headers={"Authorization": f"Bearer {api.token}"})[0] == 401
+
+
+@pytest.mark.parametrize("name", ["public_key", "private_key"])
+def test_where_tests_are_marked_any_other_key_is_a_live_one(api, name):
+    credentials = {**paymentwall.TEST_CREDENTIALS, name: "0123456789abcdef"}
+    status, body = channel(api, pg_provider="paymentwall", credentials=credentials)
+    assert (status, body["field"]) == (400, f"credentials.{name}")
+    assert channel(api, pg_provider="paymentwall", credentials=paymentwall.TEST_CREDENTIALS)[0] == 201
+    status, body = channel(
+        api, "live", pg_provider="paymentwall", credentials=paymentwall.TEST_CREDENTIALS, environment="live"
+    )
+    assert (status, body["field"]) == (400, "credentials.public_key")
+
+
+def test_options_of_the_contract_are_shown_and_follow_the_credentials(api):
+    credentials = {**paymentwall.TEST_CREDENTIALS, "status_api": "Y"}
+    _, body = channel(api, pg_provider="paymentwall", credentials=credentials)
+    assert body["options"] == ["status_api"]
+    path = f"/admin/channels/{body['channel_key']}"
+    assert api.get(path)[1]["options"] == ["status_api"]
+    api.put(path, credentials={**credentials, "status_api": "N"})
+    assert api.get(path)[1]["options"] == []
+    status, body = api.put(path, credentials={**credentials, "status_api": "yes"})
+    assert (status, body["field"]) == (400, "credentials.status_api")
 
 
 def test_live_keys_do_not_go_into_test_channels(api):
