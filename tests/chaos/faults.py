@@ -61,18 +61,25 @@ FAULTS: Mapping[Kind, tuple[Fault, ...]] = {
         *DEATHS, *ASKING, Fault.ANSWER_LOST, Fault.TOO_SLOW, Fault.ERROR_500_DONE, Fault.LATE, Fault.VERY_LATE,
     ),
 }  # fmt: skip
-DELAYS = {Fault.LATE: timedelta(minutes=2), Fault.VERY_LATE: timedelta(minutes=25)}
-"""The settling delay of the gateways is ten minutes; the first late look comes an hour after it."""
+QUESTIONS = ("find", "token")
+"""What simulators call those of their operations that change nothing, though they are sent by POST."""
+DELAYS = {Fault.LATE: timedelta(minutes=2), Fault.VERY_LATE: timedelta(minutes=40)}
+"""The settling delay of the gateways is ten minutes, or thirty; the first late look comes an hour after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """of: what it is for its gateway's simulator: kcp.charge, kcp.cancel, kcp.find."""
+
     kind: Kind
     name: str
+    of: str = ""
 
 
 class Tape:
-    """plan: number of a call -> what happens to it. given: the same by name, for the first call of that name."""
+    """plan: number of a call -> what happens to it. given: the same by name, for the first call of that name, or for
+    the first that is that for its gateway.
+    """
 
     def __init__(self, plan: Mapping[int, Fault], given: Mapping[str, Fault]) -> None:
         self.calls: list[Call] = []
@@ -88,10 +95,13 @@ class Tape:
         if self.dead:
             raise Killed
         self.calls.append(call)
-        fault = self._plan.get(len(self.calls) - 1) or self._given.pop(call.name, None)
+        fault = self._plan.get(len(self.calls) - 1) or self._given_for(call)
         if fault:
             self.broken.append(fault)
         return fault
+
+    def _given_for(self, call: Call) -> Fault | None:
+        return self._given.pop(call.name, None) or self._given.pop(call.of, None)
 
     def die(self) -> NoReturn:
         self.dead = True
@@ -195,7 +205,9 @@ class InProcess(HttpClient):
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(method, parts.path, query, lower, body or b"")
         box = self._world.sandboxes[parts.hostname or ""]
-        fault = self._tape.next(Call(Kind.ASK if method == "GET" else Kind.ACT, operation))
+        does = box.simulator.operation(request)
+        kind = Kind.ASK if method == "GET" or does in QUESTIONS else Kind.ACT
+        fault = self._tape.next(Call(kind, operation, f"{parts.hostname}.{does}"))
         return self._exchange_with(fault, timeout, lambda: box.answer(request))
 
     def _exchange_with(self, fault: Fault | None, timeout: float, act: Callable[[], Any]) -> Reply:

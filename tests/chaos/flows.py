@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from chalicelib.domain.charging import Operation
-from tests.chaos.faults import Fault, Tape
+from tests.chaos.faults import FAULTS, Fault, Kind, Tape
 from tests.chaos.service import Service
 from tests.support.api import CARD, STOLEN
 
@@ -29,12 +29,20 @@ PHONE = "010-9876-1234"
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """given: what is broken in any case, by a call's name. repeats: the merchant may send the act's call once more."""
+    """given: what is broken in any case, by a call's name. repeats: the merchant may send the act's call once more.
+
+    gateways: whose simulators it needs. faults: what is tried at its calls. most: at how many calls of one name.
+    ends: what the merchant's payments are in the end if nothing else breaks; None: that is not compared.
+    """
 
     name: str
     prepare: Callable[[Service], Act]
     given: Mapping[str, Fault] = field(default_factory=dict)
     repeats: bool = True
+    gateways: Sequence[str] = GATEWAYS
+    faults: Mapping[Kind, Sequence[Fault]] = field(default_factory=lambda: FAULTS)
+    most: int = 1_000_000
+    ends: frozenset[tuple[str, ...]] | None = None
 
 
 FLOWS: list[Flow] = []

@@ -79,7 +79,7 @@ def _hear(told: dict[str, Told], answer: Answer) -> None:
 def violations(s: Service, *, quiet: bool, at_crash: dict[str, str]) -> list[str]:
     """All that is wrong. at_crash: the status that each payment had on record when the act's answer was cut off."""
     books = Books(s)
-    found = [] if quiet else ["something is due for ever"]
+    found = [*s.wrong] if quiet else [*s.wrong, "something is due for ever"]
     for check in CHECKS:
         found += check(books)
     found += everybody_told(books, at_crash)
@@ -115,8 +115,6 @@ def same_sums(books: Books) -> Iterator[str]:
         if payment and row["state"] == "waiting" and payment.state is not State.WAITING:
             yield f"{row['order_id']} can still be paid into, and is {payment.state} here"
     for imp_uid, payment in books.payments.items():
-        if _is_for_a_person(books, payment):
-            continue
         ours = payment.balance.amount if payment.state is State.PAID else 0
         if ours != sums[imp_uid]:
             yield f"{payment.state} {imp_uid}: {ours} here, {sums[imp_uid]} at the gateways"
@@ -124,8 +122,6 @@ def same_sums(books: Books) -> Iterator[str]:
 
 def nothing_stuck(books: Books) -> Iterator[str]:
     for payment in books.payments.values():
-        if _is_for_a_person(books, payment):
-            continue
         if payment.state not in (State.PAID, State.FAILED, State.REVOKED):
             yield f"{payment.imp_uid} is {payment.state}"
         if payment.due_at or payment.open_cancel or payment.awaits_void:
@@ -139,14 +135,12 @@ def nothing_stuck(books: Books) -> Iterator[str]:
     yield from (f"booking {booking.booking_id} was left" for booking in books.items[Booking])
 
 
-def _is_for_a_person(books: Books, payment: Payment) -> bool:
-    """No machine can know: the gateway can neither be asked nor undo it, and the payment says so in the alarm list."""
-    return bool(books.s.missing and payment.alarm and not payment.due_at)
-
-
 def no_false_alarms(books: Books) -> Iterator[str]:
-    """A person is called only for what comes after everybody has stopped waiting for it, or cannot be found out."""
-    if Fault.VERY_LATE in books.s.tape.broken or books.s.missing:
+    """Nobody is called, or left called, but for what comes after everybody has stopped waiting for it.
+
+    Whoever had to come, since no machine could know, has been there (tests.chaos.person).
+    """
+    if Fault.VERY_LATE in books.s.tape.broken:
         return
     for payment in books.payments.values():
         if payment.alarm:
@@ -195,7 +189,7 @@ def everybody_told(books: Books, at_crash: dict[str, str]) -> Iterator[str]:
     """Whoever was not told how it ended by an answer got a webhook that says it; and the last webhook is right."""
     for imp_uid, payment in books.payments.items():
         told, final = books.told[imp_uid], payment.v1_status
-        if payment.to_be_voided or _is_for_a_person(books, payment):
+        if payment.to_be_voided:
             continue
         excused = _answer_was_cut_off(final, at_crash.get(imp_uid)) or _run_again(books, payment)
         if final not in told.answers + told.webhooks and not excused:

@@ -6,17 +6,21 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
 from io import StringIO
 from typing import Any
 
 from chalicelib import container
 from chalicelib.domain.charging import Operation
+from chalicelib.domain.merchants import Routing
 from chalicelib.domain.payments import Payment
+from chalicelib.gateways import paypal_v2
 from chalicelib.observability import JsonFormatter
 from chalicelib.ports import Ref, Task
 from chalicelib.storage.items import shard_of
 from chalicelib.usecases import timer
-from infra.sandbox.server import Books
+from infra.sandbox.server import Books, Simulator
 from tests.chaos.faults import Killed, Tape, taped
 from tests.support.api import Api
 from tests.support.recovery import Respecified
@@ -25,6 +29,22 @@ from tests.support.world import VisibleQueue, World
 HOOK = "https://shop.example/hook"
 VISIBILITY = timedelta(minutes=9)
 """How long a queue keeps back a message that a worker took and did not finish (infra/template.yaml)."""
+
+
+RESENT_AFTER = tuple(timedelta(minutes=m) for m in (1, 10, 60, 240))
+"""When a gateway repeats a notice that was not taken."""
+
+
+class Notices(Enum):
+    """What becomes of a notice on its way, and how soon it comes."""
+
+    LOST = None
+    SENT = timedelta(seconds=1)
+    DOUBLED = timedelta(seconds=2)
+    LATE = timedelta(hours=3)
+    """When what it is about has been settled in another way, or waits for a person."""
+    LAST = timedelta(days=4)
+    """When that person has been there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +59,11 @@ class Service:
     """A merchant with a channel at every gateway, and the way its operators and its clock use it."""
 
     def __init__(self, sandboxes: Mapping[str, Any]) -> None:
-        for box in sandboxes.values():
+        for name, box in sandboxes.items():
             box.simulator.books = Books()
             box.faults.clear()
+            box.simulator.later = partial(self._later, box.simulator)
+            box.simulator.tell = partial(self._tell, name)
         self.world = World(sandboxes)
         self.world.two_gateways((100, 0))
         self.world.webhook_url(HOOK)
@@ -59,6 +81,14 @@ class Service:
         self.hidden: list[tuple[datetime, Task]] = []
         """Messages that a worker took and did not finish."""
         self.delivered: list[Task] = []
+        self.notices = Notices.LOST
+        """What becomes of what gateways tell about charges. Nobody may depend on being told, so that they are lost is
+        the rule here.
+        """
+        self.noticed: set[str] = set()
+        """What was in the notices that were taken: order ids, among others."""
+        self.wrong: list[str] = []
+        """What was wrong when a person came to look."""
         self.pick: Callable[[list[Task]], Task] = lambda ready: min(ready, key=lambda task: task.due_at)
         """Which of the messages whose time has come is delivered next."""
         self.log = _listen()
@@ -74,6 +104,9 @@ class Service:
 
     def channel(self, provider: str) -> str:
         return self.world.channels[provider]
+
+    def routing(self) -> Routing:
+        return self.world.store.load(Ref(Routing, (self.world.merchant_id,)))
 
     def in_future(self, **delta: float) -> int:
         """A unix time as V1 takes it."""
@@ -105,13 +138,16 @@ class Service:
         world.clock.set(now)
         world.deps.rng.setstate(rng)
         world.store.calls.clear()
+        self.wrong, self.noticed = [], set()
         self.log.truncate(0)
+        paypal_v2.TOKENS.__init__()  # a process that has just begun knows none
 
     def disorder(self, seed: int) -> None:
         """From here on every message comes twice, and in any order."""
         self.pick = random.Random(seed).choice
         self.world.queue = _Twice(self.world.queue.tasks * 2)
         self.world.deps = replace(self.world.deps, queue=self.world.queue)
+        self.notices = Notices.LOST if self.notices is Notices.LOST else Notices.DOUBLED
         self.use(self.tape)
 
     # what merchants do
@@ -149,11 +185,43 @@ class Service:
     def post(self, path: str, **fields: Any) -> dict[str, Any]:
         return self.call("post", path, **fields).body
 
+    def say(self, path: str, **fields: Any) -> None:
+        """An operator settles something by hand."""
+        answer = self.call("post", path, reason="seen in the gateway's books", **fields)
+        if answer.status not in (200, 503, None):
+            self.wrong.append(f"{path}: {fields} was answered {answer.status} {answer.body}")
+
     def log_in(self) -> None:
         """A fresh token, beside the tape."""
         container.install(self.world.deps)
         self.api.login(self.world.merchant)
         container.install(self.deps)
+
+    # what gateways do
+
+    def _later(self, simulator: Simulator, due: float, act: Callable[[], None]) -> None:
+        """What a simulator does by itself, when its clock says so."""
+
+        def locked() -> None:
+            with simulator.lock:
+                act()
+
+        self.tape.later.append((datetime.fromtimestamp(due, self.clock.now().tzinfo), locked))
+
+    def _tell(self, provider: str, fields: dict[str, str]) -> None:
+        if self.notices is Notices.LOST:
+            return
+        notify = partial(self._notify, provider, fields, RESENT_AFTER)
+        copies = 2 if self.notices is Notices.DOUBLED else 1
+        self.tape.later += [(self.clock.now() + self.notices.value, notify)] * copies
+
+    def _notify(self, provider: str, fields: dict[str, str], pauses: Sequence[timedelta]) -> None:
+        answer = self.call("get", f"/notices/{self.world.merchant_id}/{self.channel(provider)}", **fields)
+        if (answer.status, answer.body) == (200, "OK"):
+            self.noticed |= set(fields.values())
+        elif pauses:
+            again = partial(self._notify, provider, fields, pauses[1:])
+            self.tape.later.append((self.clock.now() + pauses[0], again))
 
     # what time does
 
