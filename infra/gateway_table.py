@@ -54,8 +54,9 @@ OPERATIONS = (
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "query": "query", "undo": "undoing it", "person": "a person", "option": ", query by contract",
-        "again": "first answer again for {time}", "forever": "refused",
-        "day": "refused for a day", "none": "charged again", "public": "public", "contract": "by contract", "with a charge": "with a charge", "more": " and {n} more",
+        "again": "first answer again for {time}", "forever": "refused", "day": "refused for a day",
+        "none": "charged again", "public": "public", "contract": "by contract", "with a charge": "with a charge",
+        "more": " and {n} more",
         "legend": "✓ documented · ~ partly recalled or inferred · ◇ by an extra contract (an option of the channel) · "
         "+ beyond what PortOne offers there · – not at this gateway",
     },

@@ -10,6 +10,14 @@ import logging
 from dataclasses import replace
 
 from chalicelib.domain.accounts import Audit
+from chalicelib.domain.cancels import (
+    doubt_cancel,
+    fail_cancel,
+    finish_cancel,
+    prove_cancels,
+    reopen_cancel,
+    suspend_cancel,
+)
 from chalicelib.domain.charging import (
     Approved,
     AwaitingDeposit,
@@ -35,13 +43,7 @@ from chalicelib.domain.payments import (
     State,
     approve,
     decline,
-    doubt_cancel,
-    fail_cancel,
     fail_unsent,
-    finish_cancel,
-    prove_cancels,
-    reopen_cancel,
-    suspend_cancel,
 )
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Task, TaskKind
 from chalicelib.usecases import deposits, voiding

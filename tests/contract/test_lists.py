@@ -8,21 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError
 
+from chalicelib.domain.cancels import claim_cancel, finish_cancel
 from chalicelib.domain.charging import Approved, Cancelled, Declined, GatewayCancel
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order, ScheduleState
-from chalicelib.domain.payments import (
-    Attempt,
-    Cancellation,
-    CancelState,
-    Payment,
-    State,
-    approve,
-    claim_cancel,
-    decline,
-    finish_cancel,
-)
+from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment, State, approve, decline
 from chalicelib.domain.routing import Decision
 from chalicelib.ports import Deleted, Listing, StoreUnavailable, TooMany
 from chalicelib.storage import lists as listing

@@ -5,10 +5,11 @@ from decimal import Decimal
 
 import pytest
 
+from chalicelib.domain.cancels import finish_cancel
 from chalicelib.domain.charging import Cancelled, GatewayCancel, Unknown
 from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.money import Money
-from chalicelib.domain.payments import CancelState, State, finish_cancel
+from chalicelib.domain.payments import CancelState, State
 from chalicelib.ports import StoreUnavailable
 from chalicelib.usecases import cancels, charges, settling
 from chalicelib.usecases.choosing import Target

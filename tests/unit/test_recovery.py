@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import pytest
 
+from chalicelib.domain.cancels import MAX_CANCELS
 from chalicelib.domain.charging import Cancelled, Declined, GatewayCancel, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.money import Money
-from chalicelib.domain.payments import MAX_CANCELS, Cancellation, CancelState, State
+from chalicelib.domain.payments import Cancellation, CancelState, State
 from chalicelib.domain.routing import Exclusion
 from chalicelib.ports import Conflict, StoreUnavailable
 from chalicelib.storage.items import DUE_SHARDS

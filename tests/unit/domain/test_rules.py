@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from chalicelib.domain.cancels import claim_cancel, fail_cancel, finish_cancel, suspend_cancel
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Approved, Cancelled, Declined, GatewayCancel, PaymentRequest, Unknown
 from chalicelib.domain.declines import DeclineReason
@@ -24,13 +25,9 @@ from chalicelib.domain.payments import (
     Payment,
     State,
     approve,
-    claim_cancel,
     decline,
-    fail_cancel,
     fail_unsent,
-    finish_cancel,
     suspend,
-    suspend_cancel,
 )
 from chalicelib.domain.routing import Candidate, Choices, Decision, Exclusion, draw
 
