@@ -42,6 +42,12 @@ def pytest_xdist_make_scheduler(config, log):
     return Units(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: now and then each of them waits, for a start or for a time-out."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config, items):
     """Files with real parts take longest: they go first, so that short ones even out the end."""
     if hasattr(config, "workerinput"):
