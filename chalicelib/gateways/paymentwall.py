@@ -333,12 +333,15 @@ class Adapter(Base):
             return NotFound() if refusal.code == NOT_FOUND_CODE else refusal
         if payment.product_id != order_id:
             return Unknown("the reply is not about this order")
-        return self._state(payment, captured=True)
+        return self._state(payment, captured=None)
 
-    def _state(self, found: "_Transaction", *, captured: bool) -> Approved | Pending | Declined | Unknown:
-        if found.risk == "pending" or (found.risk == "approved" and not captured):
+    def _state(self, found: "_Transaction", *, captured: bool | None) -> Approved | Pending | Declined | Unknown:
+        """captured: None where the answer has no word for it."""
+        if found.risk == "pending" or (found.risk == "approved" and captured is False):
             return Pending(found.id, "risk: pending" if found.risk == "pending" else "captured: false")
-        if found.risk == "declined":  # whatever was taken goes back
+        if found.risk == "declined" and captured and not found.refunded:
+            return Unknown("risk: declined, and captured")  # that it goes back by itself is nobody's word
+        if found.risk == "declined":
             return Declined(R.FRAUD_SUSPECTED, "risk: declined", "위험 심사에서 거절되었습니다. (risk review)")
         amount = _money(found.amount, found.currency)
         if amount is None or found.risk != "approved":
