@@ -18,7 +18,6 @@ from chalicelib.domain.charging import (
     DeleteResult,
     DepositNotice,
     FindResult,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     IssueVirtualAccountResult,
@@ -34,6 +33,7 @@ from chalicelib.domain.receipts import (
     FindReceiptResult,
     IssueReceiptResult,
 )
+from chalicelib.domain.specs import GatewaySpec
 
 T = TypeVar("T")
 A = TypeVar("A")

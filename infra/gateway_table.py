@@ -14,7 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from chalicelib.container import SystemClock
-from chalicelib.domain.charging import GatewaySpec, Operation, OrderIdScope
+from chalicelib.domain.charging import Operation
+from chalicelib.domain.specs import GatewaySpec, OrderIdScope
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 

@@ -16,18 +16,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from chalicelib.domain.channels import Environment
-from chalicelib.domain.charging import (
-    Buyer,
-    Declined,
-    GatewaySpec,
-    IdentifierType,
-    NotFound,
-    NotSent,
-    ReceiptType,
-    Unknown,
-)
+from chalicelib.domain.charging import Buyer, Declined, IdentifierType, NotFound, NotSent, ReceiptType, Unknown
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import GatewaySpec
 
 MAX_ATTEMPTS = 100
 """Attempts one receipt may collect; keeps its item far below DynamoDB's 400 KB."""

@@ -12,7 +12,6 @@ from chalicelib.domain.charging import (
     DeleteResult,
     DepositNotice,
     FindResult,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     IssueVirtualAccountResult,
@@ -27,6 +26,7 @@ from chalicelib.domain.receipts import (
     FindReceiptResult,
     IssueReceiptResult,
 )
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import UnsupportedOperation
 
 

@@ -38,25 +38,22 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyIssued,
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.institutions import CARDS
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply

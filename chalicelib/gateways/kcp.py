@@ -37,26 +37,23 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyDeleted,
     KeyIssued,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.domain.receipts import default_vat
+from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, table

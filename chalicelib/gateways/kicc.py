@@ -33,23 +33,20 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     KeyDeleted,
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, seoul, shown, table, trade_dates

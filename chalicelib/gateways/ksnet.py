@@ -31,20 +31,16 @@ from chalicelib.domain.charging import (
     Card,
     CardSummary,
     ChargeResult,
-    CredentialField,
     Declined,
-    FieldRule,
     GatewayCancel,
-    GatewaySpec,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, shown, table, trade_dates

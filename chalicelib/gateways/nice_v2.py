@@ -35,12 +35,10 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     IdentifierType,
     IssueRequest,
     IssueResult,
@@ -49,10 +47,8 @@ from chalicelib.domain.charging import (
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
     ReceiptType,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
@@ -65,6 +61,7 @@ from chalicelib.domain.receipts import (
     CashReceiptRequest,
     IssueReceiptResult,
 )
+from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply

@@ -46,25 +46,21 @@ from chalicelib.domain.charging import (
     ChargeNotice,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
-    FieldRule,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     KeyIssued,
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
     Pending,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import EXPONENTS, Money, parse_currency, parse_money
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import Shown, codes, plain_text, quote_text, table

@@ -10,8 +10,8 @@ from types import MappingProxyType, ModuleType
 from typing import cast
 
 from chalicelib.domain.channels import Channel
-from chalicelib.domain.charging import GatewaySpec
 from chalicelib.domain.errors import InvalidRequest, Refused
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.gateways.http import HttpClient
 from chalicelib.ports import Clock, Gateway
 

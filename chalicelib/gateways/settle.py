@@ -37,13 +37,10 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
-    FieldRule,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyDeleted,
@@ -51,14 +48,13 @@ from chalicelib.domain.charging import (
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.domain.receipts import default_vat
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply

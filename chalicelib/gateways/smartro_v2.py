@@ -32,22 +32,18 @@ from chalicelib.domain.charging import (
     CancelResult,
     CardSummary,
     ChargeResult,
-    CredentialField,
     Declined,
-    FieldRule,
     GatewayCancel,
-    GatewaySpec,
     IssueResult,
     KeyIssued,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply

@@ -40,13 +40,11 @@ from chalicelib.domain.charging import (
     CardSummary,
     ChargeQuery,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
     DepositNotice,
     FindResult,
     GatewayCancel,
-    GatewaySpec,
     IdentifierType,
     IssueRequest,
     IssueResult,
@@ -56,17 +54,14 @@ from chalicelib.domain.charging import (
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
     ReceiptType,
     RefundAccount,
     Revoked,
     RevokeResult,
-    TestAccess,
     Unknown,
     VirtualAccount,
     VirtualAccountRequest,
-    VirtualAccountRules,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.errors import InvalidRequest
@@ -81,6 +76,7 @@ from chalicelib.domain.receipts import (
     FindReceiptResult,
     IssueReceiptResult,
 )
+from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess, VirtualAccountRules
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import KST, instant, plain_text, quote_text, read_json, whole_characters

@@ -32,26 +32,22 @@ from chalicelib.domain.charging import (
     Card,
     CardSummary,
     ChargeResult,
-    CredentialField,
     Declined,
     DeleteResult,
-    FieldRule,
     GatewayCancel,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyDeleted,
     KeyIssued,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
-    TestAccess,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.institutions import CARDS
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply

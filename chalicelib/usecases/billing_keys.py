@@ -10,7 +10,6 @@ from chalicelib.domain.charging import (
     Buyer,
     Card,
     Declined,
-    GatewaySpec,
     IssueRequest,
     IssueResult,
     KeyDeleted,
@@ -22,6 +21,7 @@ from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.health import Health, sign_of
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.merchants import Routing
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import Conflict, Deleted, Deps, Ref
 from chalicelib.usecases import health
 from chalicelib.usecases.charges import UNKNOWN_MERCHANT, load_key_to_charge

@@ -7,12 +7,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 from chalicelib.domain.cancels import check_paid, claim_cancel
-from chalicelib.domain.charging import CancelResult, Declined, GatewaySpec, NotSent, Operation, RefundAccount
+from chalicelib.domain.charging import CancelResult, Declined, NotSent, Operation, RefundAccount
 from chalicelib.domain.errors import InvalidRequest, Refused, TryAgain
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money, parse_money
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Cancellation, CancelState, Payment
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.recording import as_stored

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from chalicelib.domain.accounts import AdminToken
 from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
-from chalicelib.domain.charging import GatewaySpec
 from chalicelib.domain.errors import InvalidRequest
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import Deps
 from chalicelib.usecases import health
 from chalicelib.usecases.charges import load_routing

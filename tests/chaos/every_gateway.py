@@ -17,9 +17,10 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from chalicelib.domain.charging import Buyer, CardSummary, GatewaySpec, Operation
+from chalicelib.domain.charging import Buyer, CardSummary, Operation
 from chalicelib.domain.groups import ChannelGroup
 from chalicelib.domain.keys import BillingKey, ChannelKey
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.gateways.registry import ADAPTERS
 from chalicelib.usecases.vault import seal_key
 from infra.sandbox.paypal_v2 import review

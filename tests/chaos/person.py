@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.domain.charging import GatewaySpec, Operation
+from chalicelib.domain.charging import Operation
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Payment, State
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.usecases import by_hand
 from infra.sandbox.server import Cancel
 from tests.chaos.invariants import Books

@@ -22,13 +22,13 @@ from chalicelib.domain.charging import (
     CancelRequest,
     Card,
     ChargeQuery,
-    GatewaySpec,
     IssueRequest,
     KeyIssued,
     Operation,
     PaymentRequest,
 )
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.ports import Gateway

@@ -13,18 +13,17 @@ from chalicelib.domain.charging import (
     Buyer,
     Cancelled,
     Declined,
-    GatewaySpec,
     KeyDeleted,
     KeyIssued,
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     Unknown,
 )
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import Money
+from chalicelib.domain.specs import GatewaySpec, OrderIdScope
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.ports import UnsupportedOperation

@@ -14,15 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import urllib3
 
-from chalicelib.domain.charging import (
-    Approved,
-    KeyIssued,
-    NotSent,
-    Operation,
-    OrderIdScope,
-    Unknown,
-    VirtualAccountRequest,
-)
+from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Operation, Unknown, VirtualAccountRequest
+from chalicelib.domain.specs import OrderIdScope
 from infra.sandbox import PROVIDERS, run, server
 from infra.sandbox.server import NO_FUNDS
 from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock, needs

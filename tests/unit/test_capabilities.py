@@ -12,18 +12,13 @@ from chalicelib.domain.charging import (
     Approved,
     Buyer,
     ChargeNotice,
-    CredentialField,
     Declined,
-    FieldRule,
-    GatewaySpec,
     KeyIssued,
     NotFound,
     NotSent,
     Operation,
-    OrderIdScope,
     PaymentRequest,
     Pending,
-    TestAccess,
     Unknown,
     VirtualAccountRequest,
 )
@@ -33,6 +28,7 @@ from chalicelib.domain.errors import NotFound as NoSuch
 from chalicelib.domain.health import HealthState
 from chalicelib.domain.money import Money
 from chalicelib.domain.payments import State
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
 from chalicelib.usecases import (
     billing_keys,
     by_hand,
