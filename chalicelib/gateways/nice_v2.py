@@ -17,7 +17,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -65,7 +65,17 @@ from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, 
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import KST, codes, cut, instant, plain_text, quote_text, table, whole_characters
+from chalicelib.gateways.wire import (
+    KST,
+    codes,
+    cut,
+    instant,
+    plain_text,
+    quote_text,
+    table,
+    trade_dates,
+    whole_characters,
+)
 from chalicelib.gateways.words import issuer_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
@@ -157,7 +167,7 @@ class Adapter(Base):
         """NICE finds an order only under its date; near midnight in Seoul that may be either of two."""
         deadline = self._clock.monotonic() + timeout
         results: list[FindResult] = []
-        for day in _order_dates(query.requested_at, self._clock.now()):
+        for day in trade_dates(query.requested_at, self._clock.now()):
             result = self._find(query.order_id, day, deadline - self._clock.monotonic())
             if not isinstance(result, NotFound):
                 return result  # an id exists once; and a question without an answer settles nothing
@@ -279,9 +289,9 @@ class Adapter(Base):
         if not isinstance(result, KeyDeleted):
             log.warning("nice_v2: the key of %s was not deleted: %s", order_id, type(result).__name__)
 
-    def _find(self, order_id: str, day: date, timeout: float) -> FindResult:
+    def _find(self, order_id: str, day: str, timeout: float) -> FindResult:
         """Not signed: the manual leaves open which values would be."""
-        path = f"/v1/payments/find/{quote(order_id, safe='')}?orderDate={day:%Y%m%d}"
+        path = f"/v1/payments/find/{quote(order_id, safe='')}?orderDate={day}"
         reply = self._send("GET", path, "find", timeout)
         if not isinstance(reply, Reply):
             return reply
@@ -440,16 +450,6 @@ def _encrypt(text: str, secret_key: str) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def _order_dates(requested_at: datetime, now: datetime) -> list[date]:
-    """The days in Seoul that NICE may have filed the order under, likeliest first.
-
-    An hour around midnight covers clocks that differ and a charge that was carried out late.
-    """
-    hour = timedelta(hours=1)
-    moments = (requested_at, requested_at - hour, min(requested_at + hour, max(now, requested_at)))
-    return list(dict.fromkeys(moment.astimezone(KST).date() for moment in moments))
 
 
 # --- replies ----------------------------------------------------------------------------------------------------
