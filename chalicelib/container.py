@@ -73,6 +73,7 @@ def _build() -> Deps:
         rng=random.SystemRandom(),
         signer=HmacSigner(lambda: load_signing_keys(store, sealer)),
         timing=Timing(recovery_scale=settings.recovery_scale),
+        allow_loopback=settings.allow_loopback,
     )
 
 

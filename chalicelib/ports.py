@@ -9,20 +9,24 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 from chalicelib.domain.channels import Channel
 from chalicelib.domain.charging import (
+    ApproveResult,
     CancelRequest,
     CancelResult,
     Card,
     ChargeNotice,
     ChargeQuery,
     ChargeResult,
+    Declined,
     DeleteResult,
     DepositNotice,
     FindResult,
     IssueRequest,
     IssueResult,
     IssueVirtualAccountResult,
+    NotSent,
     PaymentRequest,
     RevokeResult,
+    Unknown,
     VirtualAccountRequest,
 )
 from chalicelib.domain.notices import DeliveryResult
@@ -34,6 +38,7 @@ from chalicelib.domain.receipts import (
     IssueReceiptResult,
 )
 from chalicelib.domain.specs import GatewaySpec
+from chalicelib.domain.windows import Authenticated, ReturnResult, WindowOrder, WindowPage
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -107,12 +112,33 @@ class Gateway(Protocol):
         """Close an account that nothing was paid into. If something was, it is Declined or Unknown: never a refund."""
         ...
 
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage | Declined | NotSent | Unknown:
+        """What our page needs to open the gateway's window. May ask the gateway, and moves no money.
+
+        Called for every view of the page, reloads included: the same order each time.
+        """
+        ...
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:
+        """What the browser has brought back, by GET or with a form. Checks what is signed; asks nobody.
+
+        Raises InvalidRequest for what the gateway cannot have sent for this order: nothing happens then.
+        """
+        ...
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:
+        """Ask the gateway to carry out what the buyer has agreed to. Here the money moves."""
+        ...
+
     def read_charge_notice(self, fields: Mapping[str, Any]) -> ChargeNotice:
         """Which charge a notice of the gateway is about. Checks its signature; asks nobody. Raises InvalidRequest."""
         ...
 
-    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice:
-        """What a deposit notice says, as the gateway sends it. Asks nobody. Raises InvalidRequest if it is none."""
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:
+        """What a deposit notice says, as the gateway sends it; None if it is about something else, which needs nothing.
+
+        Asks nobody. Raises InvalidRequest if it is no notice of this gateway.
+        """
         ...
 
 
@@ -361,3 +387,5 @@ class Deps:
     rng: random.Random
     signer: TokenSigner
     timing: Timing = field(default_factory=Timing)
+    allow_loopback: bool = False
+    """Pages and webhooks of this machine are welcome: on a developer's machine, and nowhere else."""

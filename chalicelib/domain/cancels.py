@@ -32,6 +32,8 @@ def check_paid(payment: Payment) -> None:
     """Raises Refused or TryAgain unless there is something to give back."""
     if payment.to_be_voided:
         raise Refused("자동으로 취소되는 카드 확인용 결제입니다. (a test charge, voided automatically)")
+    if payment.state is State.OPENED:
+        raise Refused("결제창에서 아직 결제되지 않았습니다. (nothing was paid in its window yet)")
     if payment.state in (State.WAITING, State.REVOKING):
         raise Refused(
             "입금 전인 가상계좌는 취소할 수 없습니다. DELETE /vbanks/{imp_uid}로 말소해 주세요. "

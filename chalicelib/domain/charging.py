@@ -35,6 +35,8 @@ class Operation(StrEnum):
     """Query a cash receipt by our order id."""
     ISSUE_VIRTUAL_ACCOUNT = "issue_virtual_account"
     """Issue and revoke virtual accounts (가상계좌) by API."""
+    PAY_IN_WINDOW = "pay_in_window"
+    """Payments in the gateway's window (결제창): `GatewaySpec.windows`."""
 
 
 class ReceiptType(StrEnum):
@@ -138,13 +140,16 @@ class PaymentRequest:
 class ChargeQuery:
     """A question about one charge: by our order id, or by the gateway's number if it has told one.
 
-    amount: what was asked for. requested_at: when it was sent.
+    amount: what was asked for. requested_at: when it was sent. pay_method: V1's word. kept: what its window left for
+    questions (`windows.Authenticated`).
     """
 
     order_id: str
     amount: Money
     requested_at: datetime
     gateway_ref: str | None = None
+    pay_method: str = "card"
+    kept: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +206,7 @@ class CancelRequest:
     cancel_id: ours, letters and digits, unique per cancel: the gateway's guard against running it twice.
     balance: what is left before this cancel; full cancel if amount equals the charge's whole amount.
     charged_at: when the charge was sent. sequence: which of the charge's cancels this is, from 1; refused ones are not
-    counted.
+    counted. pay_method, kept: as in ChargeQuery.
     """
 
     cancel_id: str
@@ -216,6 +221,8 @@ class CancelRequest:
     tax_free: int = 0
     vat: int | None = None
     refund_to: RefundAccount | None = None
+    pay_method: str = "card"
+    kept: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +241,8 @@ class Approved:
     """The gateway has the money. balance: what is left after cancels, if the gateway tells; cancels: oldest first.
 
     account: the virtual account that it was paid into. notice_secret: see AwaitingDeposit. key: the billing key that
-    came with it, where one was wanted (KEY_BY_CHARGE).
+    came with it, where one was wanted (KEY_BY_CHARGE). bank_code: the clearing house's, of a transfer. easy_pay: V1's
+    word for the wallet that the buyer chose in a window (kakaopay, naverpay...).
     """
 
     gateway_ref: str
@@ -248,6 +256,8 @@ class Approved:
     account: VirtualAccount | None = None
     notice_secret: str | None = field(default=None, repr=False)
     key: "KeyIssued | None" = field(default=None, repr=False)
+    bank_code: str | None = None
+    easy_pay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,10 +350,15 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class DepositNotice:
-    """A gateway's word that something happened to a virtual account. secret: shows that the gateway sent it."""
+    """A gateway's word that something happened to a virtual account.
+
+    secret: shows that the gateway sent it, being what came with the account. A gateway that has none names its number
+    of the account (gateway_ref), which has to be the one we know; the adapter has checked its signature, if it signs.
+    """
 
     order_id: str
-    secret: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    gateway_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +374,7 @@ class ChargeNotice:
 
 
 ChargeResult = Approved | Pending | Declined | NotSent | Unknown
+ApproveResult = ChargeResult | AwaitingDeposit
 IssueVirtualAccountResult = AwaitingDeposit | Declined | NotSent | Unknown
 RevokeResult = Revoked | Declined | NotSent | Unknown
 FindResult = Approved | Pending | AwaitingDeposit | Revoked | Declined | NotFound | NotSent | Unknown

@@ -46,6 +46,8 @@ class Routing:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     groups: Mapping[str, ChannelGroup] = field(default_factory=dict)
     default_target: str | None = None
+    page_origins: tuple[str, ...] = ()
+    """Where its web pages are (`https://shop.kr`): windows are opened for these, and tell results to these."""
     version: int = 0
 
     def channel(self, channel_key: str) -> Channel:

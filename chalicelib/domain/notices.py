@@ -53,11 +53,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """text: what happened, for people. final: no further try would do better."""
+    """text: what happened, for people. final: no further try would do better. reply: the body's beginning."""
 
     delivered: bool
     text: str
     final: bool = False
+    reply: bytes = field(default=b"", repr=False)
 
 
 def superseded(notice: Notice, payment: Payment) -> bool:

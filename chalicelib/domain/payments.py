@@ -1,8 +1,9 @@
 """Payments: one intent to collect an amount, its attempts, its cancels, and the moves between its states.
 
 claimed -> paid | failed | unknown;  unknown -> paid | failed | undoing;  undoing -> failed;  paid keeps its cancels
-beside it. A virtual account is in between for as long as its buyer takes: claimed | unknown -> waiting -> paid | failed
-(it expired);  waiting -> revoking -> revoked, or back, or paid. V1's four words are made from these by `v1_status`.
+beside it. In a window it begins as opened -> claimed | failed. A virtual account is in between for as long as its buyer
+takes: claimed | unknown -> waiting -> paid | failed (it expired);  waiting -> revoking -> revoked, or back, or paid.
+V1's four words are made from these by `v1_status`.
 Every move returns a new value and refuses what the state forbids, so a result that arrives twice, or late, changes
 nothing.
 """
@@ -30,12 +31,15 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.money import Money
 from chalicelib.domain.routing import Decision
+from chalicelib.domain.windows import BUYER_LEFT, WindowTerms
 
 VIRTUAL_ACCOUNT = "vbank"
 """V1's word for the pay_method."""
 
 
 class State(StrEnum):
+    OPENED = "opened"
+    """Its window is open, or was left so. Nothing was asked of the gateway yet that moves money."""
     CLAIMED = "claimed"
     """Written before the gateway is called: someone is working on it, or died doing so."""
     UNKNOWN = "unknown"
@@ -63,7 +67,8 @@ class Attempt:
     """One try at one gateway.
 
     outcome: approved, issued, declined, not_sent, unknown, pending (the gateway has not decided); undone by us;
-    given_back, since it was approved too late; by_hand: a person said that it failed; None while under way.
+    given_back, since it was approved too late; by_hand: a person said that it failed; left: its window was closed, or
+    replaced, or never came back; None while under way.
     """
 
     number: int
@@ -105,9 +110,9 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """due_at: when the timer has to look at it: claimed, unknown or waiting for a deposit, a cancel or a revoke in that
-    state, a test charge to void, a person's word to compare with the gateway's, and for a while after it was called
-    failed.
+    """due_at: when the timer has to look at it: in a window, claimed, unknown or waiting for a deposit, a cancel or a
+    revoke in that state, a test charge to void, a person's word to compare with the gateway's, and for a while after it
+    was called failed.
     """
 
     merchant_id: str
@@ -121,7 +126,11 @@ class Payment:
     customer_uid: str | None = None
     customer_uid_usage: str | None = None
     pay_method: str = "card"
-    """V1's word: card, vbank."""
+    """V1's word: card, trans, vbank, phone, paypal."""
+    window: WindowTerms | None = None
+    """Set if it is paid in a window."""
+    sealed_kept: str | None = None
+    """What the window left for questions, or for undoing it (`windows.Authenticated.kept`)."""
     scheduled: bool = False
     """True if a reserved payment: its order carries the schedule."""
     to_be_voided: bool = False
@@ -130,6 +139,10 @@ class Payment:
     approval_number: str | None = None
     card: CardSummary | None = None
     receipt_url: str | None = None
+    bank_code: str | None = None
+    """The clearing house's, of a transfer."""
+    easy_pay: str | None = None
+    """V1's word for the wallet that was chosen in the window."""
     account: VirtualAccount | None = None
     """What the buyer pays into; None until the gateway has told."""
     notice_digest: str | None = None
@@ -247,6 +260,8 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
         approval_number=result.approval_number,
         card=result.card or payment.card,
         receipt_url=result.receipt_url,
+        bank_code=result.bank_code,
+        easy_pay=result.easy_pay,
         account=result.account or payment.account,
         paid_at=result.approved_at,
         due_at=None,
@@ -254,6 +269,27 @@ def approve(payment: Payment, result: Approved, now: datetime, took_ms: int | No
     )
     # Whoever learns of a test charge gives it back; if it dies before, the timer does when the lease it had is over.
     return replace(approved, due_at=payment.due_at or now) if approved.awaits_void else approved
+
+
+def claim_approval(payment: Payment, sealed_kept: str | None, now: datetime, due_at: datetime) -> Payment:
+    """The buyer has come back with a proof: about to ask the gateway for the approval. Only one can.
+
+    The try begins here, as far as the gateway's books and the times for undoing it are concerned.
+    """
+    _require(payment, State.OPENED)
+    begun = replace(payment.attempt, started_at=now)
+    return replace(
+        payment, state=State.CLAIMED, attempts=(*payment.attempts[:-1], begun), sealed_kept=sealed_kept,
+        updated_at=now, due_at=due_at,
+    )  # fmt: skip
+
+
+def leave_window(payment: Payment, result: Declined, now: datetime) -> Payment:
+    """Nothing comes of the window any more: the buyer, the gateway, or its time says so. No money was asked for."""
+    _require(payment, State.OPENED)
+    closed = _closing(payment, "left", now, None, reason=result.reason, code=result.code, message=result.message)
+    text = BUYER_LEFT if result.reason is DeclineReason.BUYER_CANCELLED else result.message
+    return replace(closed, state=State.FAILED, failed_at=now, fail_reason=text, due_at=None)
 
 
 def void(payment: Payment, cancels: Sequence[GatewayCancel], now: datetime) -> Payment:

@@ -14,6 +14,9 @@ from chalicelib.domain.charging import (
     VirtualAccountRequest,
 )
 from chalicelib.domain.money import EXPONENTS, Money
+from chalicelib.domain.windows import PayMethod, WindowTerms
+
+YES_OR_NO = "[YN]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,11 @@ class CredentialField:
     tests_are_marked: bool = False
     """Every test value begins so: any other is a live one."""
     adds: frozenset[Operation] = frozenset()
-    """What the channel can do besides if the value is `Y`: something that not every contract has."""
+    """What the channel can do besides if this is given (of a choice of Y and N: if it is `Y`): not everybody has it."""
+
+    def gives(self, value: str | None) -> bool:
+        """True if a channel with this value has what the field adds."""
+        return bool(self.adds) and (value == "Y" if self.pattern == YES_OR_NO else bool(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,29 @@ class VirtualAccountRules:
     longest: timedelta
     fixed: bool = False
     """The same buyer can be given the same account again."""
+    revocable: bool = True
+    """An account that nothing was paid into can be closed by API."""
+    tells_expiry: bool = True
+    """The gateway's books show that an account is due. If not, it is over when our own time for it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRules:
+    """What can be paid in a gateway's window.
+
+    required: per method, names of fields of PaymentRequest ("buyer.tel") or WindowTerms ("digital") that it insists on.
+    net_cancel_window: for how long an approval without an answer can be undone with what its window left.
+    """
+
+    methods: frozenset[PayMethod]
+    required: Mapping[PayMethod, tuple[str, ...]] = field(default_factory=dict)
+    net_cancel_window: timedelta | None = None
+    recalled: frozenset[PayMethod] = frozenset()
+    """Methods whose wire is partly recalled or inferred."""
+    answers_questions: bool = False
+    """A payment in its window can be asked for with what the window left, though other charges cannot."""
+    may_approve_unasked: bool = False
+    """Its books may come to show an approval that we did not ask for: windows that were left are looked up later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +152,9 @@ class GatewaySpec:
     receipt_takes_vat: bool = False
     """A cash receipt may state another VAT than an eleventh of what is taxable."""
     virtual_accounts: VirtualAccountRules | None = None
+    windows: WindowRules | None = None
+    notice_reply: str | None = None
+    """What its deposit notices want to read as an answer; None = any success will do."""
 
     @property
     def takes_card_data(self) -> bool:
@@ -135,7 +168,7 @@ class GatewaySpec:
 
     def options(self, credentials: Mapping[str, str]) -> tuple[str, ...]:
         """The fields by which a channel's contract allows more than others' (`CredentialField.adds`)."""
-        return tuple(field.name for field in self.credentials if field.adds and credentials.get(field.name) == "Y")
+        return tuple(field.name for field in self.credentials if field.gives(credentials.get(field.name)))
 
     def under(self, options: Collection[str]) -> "GatewaySpec":
         """With what these options add."""
@@ -146,8 +179,7 @@ class GatewaySpec:
         """Why this gateway cannot take the request; empty if it can. Each text begins with the field's name."""
         found = []
         if operation not in self.operations:
-            field, what, english = _UNSUPPORTED[operation]
-            found.append(f"{field}: {self.label}: {what} 기능을 지원하지 않습니다. ({english} is not supported)")
+            found.append(self._missing(operation))
         found += self._amount_objections(request.amount)
         found += [
             f"{_wire_name(rule.path)}: {self.label}: {rule.text}"
@@ -162,6 +194,12 @@ class GatewaySpec:
             if _value(request, path) in (None, "")
         ]
         return tuple(found)
+
+    def _missing(self, operation: Operation) -> str:
+        field, what, english = _UNSUPPORTED[operation]
+        if needed := next((given for given in self.credentials if operation in given.adds), None):
+            return f"{field}: {self.label}: 채널에 {needed.label} 설정이 필요합니다. (the channel lacks {needed.name})"
+        return f"{field}: {self.label}: {what} 기능을 지원하지 않습니다. ({english} is not supported)"
 
     def _amount_objections(self, amount: Money) -> list[str]:
         found = []
@@ -190,7 +228,7 @@ class GatewaySpec:
     ) -> tuple[str, ...]:
         """Why this gateway cannot issue such a virtual account."""
         rules = self.virtual_accounts
-        if rules is None:
+        if rules is None or Operation.ISSUE_VIRTUAL_ACCOUNT not in self.operations:
             text = f"{self.label}은(는) 가상계좌 API 발급을 지원하지 않습니다. 지원하는 PG사와의 계약이 필요합니다."
             return (f"{text} (virtual accounts need a contract with a gateway that issues them by API)",)
         found = list(self.objections(Operation.ISSUE_VIRTUAL_ACCOUNT, request))
@@ -202,11 +240,33 @@ class GatewaySpec:
             found.append(f"vbank_key: {self.label}에서 고정식 가상계좌를 발급할 수 없습니다. (no fixed accounts)")
         return tuple(found)
 
+    def window_objections(self, request: PaymentRequest, terms: WindowTerms, now: datetime) -> tuple[str, ...]:
+        """Why this payment cannot be made in this gateway's window."""
+        rules, method = self.windows, terms.pay_method
+        if rules is None or method not in rules.methods:
+            text = f"pay_method: {self.label}의 결제창에서 {method} 결제를 지원하지 않습니다."
+            return (f"{text} (not supported in this gateway's window)",)
+        asked = self if method is PayMethod.CARD else replace(self, min_amount=0)
+        found = list(asked.objections(Operation.PAY_IN_WINDOW, request))
+        found += [
+            f"{_WINDOW_FIELDS.get(path) or _wire_name(path)}: {self.label}의 필수 값입니다. (required)"
+            for path in rules.required.get(method, ())
+            if (getattr(terms, path) if path in _WINDOW_FIELDS else _value(request, path)) in (None, "")
+        ]
+        longest = self.virtual_accounts.longest if self.virtual_accounts else None
+        if longest and terms.account_due and terms.account_due > now + longest:
+            found.append(f"vbank_due: {self.label}의 입금기한은 최대 {longest.days}일입니다. (too far ahead)")
+        return tuple(found)
+
+
+_WINDOW_FIELDS = {"account_due": "vbank_due", "digital": "digital", "customer_id": "customer_id"}
+"""Fields of WindowTerms that a gateway may insist on -> V1's names."""
 
 _UNSUPPORTED = {
     Operation.CHARGE_CARD: ("card_number", "카드번호로 하는 결제(키인)", "key-in"),
     Operation.CHARGE_BILLING_KEY: ("customer_uid", "빌링키로 하는 결제", "charging a billing key"),
     Operation.ISSUE_VIRTUAL_ACCOUNT: ("pay_method", "가상계좌 API 발급", "a virtual account by API"),
+    Operation.PAY_IN_WINDOW: ("pay_method", "결제창", "the payment window"),
 }
 """Operation -> V1's field that asks for it, and what it is called. Only charges are routed by what a request holds."""
 

@@ -2,21 +2,26 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from chalicelib.domain.charging import (
+    ApproveResult,
     Card,
     ChargeNotice,
     ChargeQuery,
     ChargeResult,
+    Declined,
     DeleteResult,
     DepositNotice,
     FindResult,
     IssueRequest,
     IssueResult,
     IssueVirtualAccountResult,
+    NotSent,
     PaymentRequest,
     RevokeResult,
+    Unknown,
     VirtualAccountRequest,
 )
 from chalicelib.domain.receipts import (
@@ -27,6 +32,7 @@ from chalicelib.domain.receipts import (
     IssueReceiptResult,
 )
 from chalicelib.domain.specs import GatewaySpec
+from chalicelib.domain.windows import Authenticated, ReturnResult, WindowOrder, WindowPage
 from chalicelib.ports import UnsupportedOperation
 
 
@@ -34,6 +40,8 @@ class Base:
     """Refuses what its subclass does not override. The subclass's SPEC says so too, and nobody asks for it."""
 
     spec: GatewaySpec
+    window_urls: Mapping[str, str] = MappingProxyType({})
+    """Where a browser finds what the gateway serves, by the names of the module's WINDOW_URLS; no slash at the end."""
 
     def charge_card(self, order_id: str, request: PaymentRequest, card: Card, timeout: float) -> ChargeResult:  # noqa: ARG002
         self._cannot("charges of typed-in cards")
@@ -86,8 +94,17 @@ class Base:
     def revoke_virtual_account(self, revoke_id: str, gateway_ref: str, timeout: float) -> RevokeResult:  # noqa: ARG002
         self._cannot("virtual accounts by API")
 
-    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice:  # noqa: ARG002
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:  # noqa: ARG002
         self._cannot("deposit notices")
+
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage | Declined | NotSent | Unknown:  # noqa: ARG002
+        self._cannot("window")
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:  # noqa: ARG002
+        self._cannot("window")
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:  # noqa: ARG002
+        self._cannot("window")
 
     def _cannot(self, what: str) -> NoReturn:
         raise UnsupportedOperation(f"{self.spec.provider}: no {what}")

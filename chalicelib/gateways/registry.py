@@ -28,7 +28,8 @@ ADAPTERS: Mapping[str, str] = MappingProxyType({
     "tosspayments": "chalicelib.gateways.tosspayments",
     "welcome": "chalicelib.gateways.welcome",
 })  # fmt: skip
-"""provider -> module. A module has SPEC, URLS (environment -> base URL), and a class Adapter."""
+"""provider -> module. A module has SPEC, URLS (environment -> base URL), and a class Adapter; for a gateway with a
+window also WINDOW_URLS (environment -> name -> what the browser is sent to)."""
 
 
 class Registry:
@@ -74,6 +75,8 @@ class Registry:
             clock=self._clock,
         )
         adapter.spec = module.SPEC.under(module.SPEC.options(credentials))
+        if module.SPEC.windows:
+            adapter.window_urls = self._window_urls(channel, module)
         return cast("Gateway", adapter)
 
     def _base_url(self, channel: Channel, module: ModuleType) -> str:
@@ -81,6 +84,13 @@ class Registry:
         if channel.is_test:
             url = self._base_urls.get(channel.pg_provider, url)
         return url.rstrip("/")
+
+    def _window_urls(self, channel: Channel, module: ModuleType) -> Mapping[str, str]:
+        """A server in place of the gateway's serves the browser, too."""
+        urls = cast("Mapping[str, str]", module.WINDOW_URLS[channel.environment])
+        if channel.is_test and channel.pg_provider in self._base_urls:
+            return dict.fromkeys(urls, self._base_url(channel, module))
+        return urls
 
 
 def _module(provider: str) -> ModuleType:

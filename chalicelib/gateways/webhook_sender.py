@@ -34,7 +34,7 @@ MAX_URL = 2000
 MAX_HOST = 253
 """Longer names do not exist. What is remembered of receivers is kept by host."""
 MAX_REPLY = 4096
-"""The status is the answer. This much of the body is read as a courtesy: closing on unread data resets connections."""
+"""The status is the answer. So much of the body is read: closing on unread data resets connections."""
 MAX_ADDRESSES = 4
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -109,7 +109,7 @@ class WebhookSender:
             delivery = _Delivery(address, receiver, deadline, self._connect_timeout, context)
             sent, text = delivery.run(body, headers)
             if sent:
-                return DeliveryResult(delivery.accepted, text, final=delivery.status == GONE)
+                return DeliveryResult(delivery.accepted, text, final=delivery.status == GONE, reply=delivery.reply)
         return DeliveryResult(delivered=False, text=text)
 
     def _addresses(self, receiver: Receiver) -> list[str]:
@@ -157,6 +157,7 @@ class _Delivery(HttpClient):
         self._receiver = receiver
         self._deadline = deadline
         self.status: int | None = None
+        self.reply = b""
 
     @property
     def accepted(self) -> bool:
@@ -204,10 +205,9 @@ class _Delivery(HttpClient):
         if self._is_late():
             return b""  # cut off within the headers, which http.client takes for their end
         self.status = response.status
-        read = 0
         with suppress(HTTPError, OSError):
-            while read < MAX_REPLY and (chunk := response.read1(MAX_REPLY - read)):
-                read += len(chunk)
+            while len(self.reply) < MAX_REPLY and (chunk := response.read1(MAX_REPLY - len(self.reply))):
+                self.reply += chunk
         return b""
 
 

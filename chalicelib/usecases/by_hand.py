@@ -141,7 +141,7 @@ def check(deps: Deps, merchant_id: str, imp_uid: str) -> Payment:
     """Ask the gateway now, and record what that settles. Raises NotFound, Refused, and Conflict if overtaken."""
     payment, routing = _load(deps, merchant_id, imp_uid)
     _refuse_held(deps, payment)
-    if not payment.is_open_question and payment.due_at is None:
+    if payment.state is State.OPENED or (not payment.is_open_question and payment.due_at is None):
         raise Refused(NOTHING_OPEN)
     look(deps, routing, payment)
     return _load(deps, merchant_id, imp_uid)[0]
@@ -290,7 +290,7 @@ def _cancelled_at_gateway(
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
     if not can_ask(deps, payment, gateway):
         return None
-    found = guarded(lambda: ask(deps, gateway, payment), f"question for {payment.imp_uid}")
+    found = guarded(lambda: ask(deps, routing, gateway, payment), f"question for {payment.imp_uid}")
     if not isinstance(found, Approved):
         return None
     if found.balance == payment.balance - cancel.amount and found.cancels:

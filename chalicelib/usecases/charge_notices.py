@@ -35,6 +35,8 @@ def charge_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappin
     except UnsupportedOperation:
         raise NotFound(NOT_OURS) from None
     payment = _noticed(deps, merchant_id, channel_key, notice)
+    if payment.state is State.OPENED:  # in a window: nothing was asked of the gateway yet
+        return
     told = (payment.attempt.order_id, payment.gateway_ref) == (notice.order_id, notice.gateway_ref)
     if payment.state is State.PAID and told and not notice.taken_back:
         return

@@ -45,11 +45,12 @@ from chalicelib.domain.payments import (
     order_id,
 )
 from chalicelib.domain.routing import Choices, Decision, Exclusion, draw
+from chalicelib.domain.windows import REPLACED
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import deposits, health
 from chalicelib.usecases.choosing import Plan, Target, plan_for_card, plan_for_key
 from chalicelib.usecases.guarded import guarded
-from chalicelib.usecases.looks import can_ask, suspended
+from chalicelib.usecases.looks import can_ask, suspended, window_left
 from chalicelib.usecases.recording import alarm, as_stored, record
 from chalicelib.usecases.vault import open_gateway, open_key
 
@@ -222,16 +223,16 @@ def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign
     ends_at = deps.clock.monotonic() + charge.budget.total_seconds()
     decision = draw(charge.plan.choices, deps.rng, deps.clock.now())
     gateway = open_gateway(deps, charge.routing, decision.chosen)
-    payment, order = _claim(deps, _with_attempt(deps, charge, charge.seed, decision), order)
+    payment, order = claim(deps, _with_attempt(deps, charge, charge.seed, decision), order)
     while True:
         started = deps.clock.monotonic()
         result = _send(charge, gateway, payment.attempt, ends_at - started)
         took_ms = round((deps.clock.monotonic() - started) * 1000)
-        if sign := _sign(payment, result):
+        if sign := what_it_says_of_health(payment, result):
             signs.append(sign)
         following = _next_decision(deps, charge, payment, result, ends_at)
         if following is None:
-            return _finish(deps, charge.routing, payment, order, result, took_ms)
+            return finish(deps, charge.routing, payment, order, result, took_ms)
         closed = _apply(deps, payment, _blamed(charge.routing, payment.attempt, result), took_ms)
         reopened = replace(closed, state=State.CLAIMED, failed_at=None, fail_reason=None)
         try:
@@ -239,14 +240,14 @@ def _carry_out(deps: Deps, charge: Charge, order: Order | None, signs: list[Sign
             # The new order id must be on record before it is used: a death here is settled by asking for it.
             (payment,) = deps.store.commit(_with_attempt(deps, charge, reopened, following))
         except (Conflict, StoreUnavailable, RouterError):  # no further: what came of this try is the result
-            return _finish(deps, charge.routing, payment, order, result, took_ms)
+            return finish(deps, charge.routing, payment, order, result, took_ms)
 
 
 def _send(charge: Charge, gateway: Gateway, attempt: Attempt, timeout: float) -> Result:
     return guarded(lambda: charge.send(gateway, attempt, timeout), f"charge {attempt.order_id}")
 
 
-def _sign(payment: Payment, result: Result) -> Sign | None:
+def what_it_says_of_health(payment: Payment, result: Result) -> Sign | None:
     """What the result says about its channel. Who may not issue accounts may well charge cards (as with keys)."""
     if payment.pay_method == VIRTUAL_ACCOUNT and isinstance(result, Declined):
         return None
@@ -254,6 +255,12 @@ def _sign(payment: Payment, result: Result) -> Sign | None:
 
 
 def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decision) -> Payment:
+    lease = charge.budget + deps.timing.lease_margin
+    return replace(add_attempt(deps, payment, decision), due_at=deps.clock.now() + lease)
+
+
+def add_attempt(deps: Deps, payment: Payment, decision: Decision) -> Payment:
+    """The payment with one try more, at the channel that was decided on."""
     chosen = next(c for c in decision.candidates if c.channel_key == decision.chosen)
     number = len(payment.attempts) + 1
     now = deps.clock.now()
@@ -266,28 +273,37 @@ def _with_attempt(deps: Deps, charge: Charge, payment: Payment, decision: Decisi
         started_at=now,
         decision=decision,
     )
-    lease = charge.budget + deps.timing.lease_margin
-    return replace(payment, attempts=(*payment.attempts, attempt), updated_at=now, due_at=now + lease)
+    return replace(payment, attempts=(*payment.attempts, attempt), updated_at=now)
 
 
-def _claim(deps: Deps, payment: Payment, order: Order | None) -> tuple[Payment, Order]:
+def claim(deps: Deps, payment: Payment, order: Order | None, left: Payment | None = None) -> tuple[Payment, Order]:
     """Take the merchant_uid for this payment, before anything is sent.
 
-    A merchant_uid is expected to be new; only when it is not, its order is read and the claim tried once more.
+    A merchant_uid is expected to be new; only when it is not, its order is read and the claim tried once more. A window
+    that is open for it holds nothing of value: this payment takes its place. left: that window's payment, ended.
     """
     uid = payment.request.merchant_uid
     fresh = order or Order(payment.merchant_id, uid)
     try:
-        payment, claimed = deps.store.commit(payment, fresh.claim(payment.imp_uid))
+        payment, claimed, *_ = deps.store.commit(payment, fresh.claim(payment.imp_uid), *([left] if left else []))
     except Conflict as conflict:
         if isinstance(conflict.entity, Payment) and order is None:  # the imp_uid drawn is taken: draw another
-            return _claim(deps, _renamed(deps, payment), None)
+            return claim(deps, _renamed(deps, payment), None)
         stored = deps.store.load(Ref(Order, (payment.merchant_id, uid)))
         if stored is None or order is not None:
             raise TryAgain("같은 주문번호의 다른 요청이 처리 중입니다. (another request is under way)") from None
-        stored.check_free()
-        return _claim(deps, payment, stored)
+        left = _left_open(deps, stored)
+        (stored.release() if left else stored).check_free()
+        return claim(deps, payment, stored, left)
     return payment, claimed
+
+
+def _left_open(deps: Deps, order: Order) -> Payment | None:
+    """The payment whose window is still open for this order, ended by the one that replaces it."""
+    if not order.is_open:
+        return None
+    last = deps.store.load(Ref(Payment, (order.merchant_id, order.imp_uids[-1])))
+    return window_left(deps, last, REPLACED) if last and last.state is State.OPENED else None
 
 
 def _renamed(deps: Deps, payment: Payment) -> Payment:
@@ -345,7 +361,8 @@ def _apply(deps: Deps, payment: Payment, result: Result, took_ms: int) -> Paymen
             return suspended(deps, payment, result, took_ms)
 
 
-def _finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result: Result, took_ms: int) -> Payment:
+def finish(deps: Deps, routing: Routing, payment: Payment, order: Order, result: Result, took_ms: int) -> Payment:
+    """Record what came of a claimed payment's try. Never raises: what cannot be stored is left to settlement."""
     result = _blamed(routing, payment.attempt, result)
     final = _apply(deps, payment, result, took_ms)
     try:

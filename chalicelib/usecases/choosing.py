@@ -15,6 +15,7 @@ from chalicelib.domain.health import Health, HealthState
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.routing import Candidate, Choices, Exclusion, no_channel
+from chalicelib.domain.windows import WindowTerms
 from chalicelib.ports import Gateways
 
 GROUP_GONE = "슈퍼 빌링키의 채널 그룹이 삭제되어 결제할 수 없습니다. (the key's channel group was deleted)"
@@ -126,6 +127,17 @@ def plan_for_virtual_account(
 
     def objections(channel: Channel) -> tuple[str, ...]:
         return gateways.spec_of(channel).account_objections(request, account, now)
+
+    return _plan(routing, target, objections, now)
+
+
+def plan_for_window(
+    gateways: Gateways, routing: Routing, target: Target, request: PaymentRequest, terms: WindowTerms, now: datetime
+) -> Plan:
+    """Choices for a payment in a gateway's window."""
+
+    def objections(channel: Channel) -> tuple[str, ...]:
+        return gateways.spec_of(channel).window_objections(request, terms, now)
 
     return _plan(routing, target, objections, now)
 

@@ -58,6 +58,7 @@ UNANSWERED = timedelta(hours=1)
 
 EXPIRED = "입금기한이 지나 가상계좌가 만료되었습니다. (nothing was paid in before it was due)"
 OTHER_AMOUNT = "요청 금액과 다른 금액의 가상계좌가 발급되어 말소되었습니다. (issued for another amount, revoked)"
+NOT_REVOCABLE = "이 PG사의 가상계좌는 API로 말소할 수 없습니다. (this gateway's accounts cannot be closed by API)"
 REFUNDED = "요청 금액과 다른 금액이 입금되어 환불되었습니다. (paid in another amount, refunded)"
 
 
@@ -136,7 +137,7 @@ def settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fou
         case State.REVOKING if isinstance(found, AwaitingDeposit):
             _revoke_again(deps, routing, gateway, payment, found)
         case State.WAITING if not isinstance(found, Approved):
-            _wait_on(deps, payment, found)
+            _wait_on(deps, routing, payment, found)
         case _ if isinstance(found, Approved):
             _deposited_wrong(deps, routing, payment, found)
         case _ if isinstance(found, AwaitingDeposit):
@@ -145,10 +146,12 @@ def settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fou
             look_again(deps, payment, found)
 
 
-def _wait_on(deps: Deps, payment: Payment, found: FindResult) -> None:
+def _wait_on(deps: Deps, routing: Routing, payment: Payment, found: FindResult) -> None:
     account, now = payment.account, deps.clock.now()
     if not isinstance(found, AwaitingDeposit):
         look_again(deps, payment, found, due_at=now + UNANSWERED * scale(deps, payment.environment))
+    elif _is_silently_over(deps, payment):
+        conclude(deps, routing, payment, Declined(DeclineReason.BUYER_CANCELLED, "EXPIRED", EXPIRED))
     elif account and now >= account.due_at + AFTER_DUE:
         overdue = Unknown(f"{payment.attempt.pg_provider} keeps the account open beyond its due time")
         look_again(deps, payment, overdue, due_at=next_look(deps, payment))
@@ -156,9 +159,28 @@ def _wait_on(deps: Deps, payment: Payment, found: FindResult) -> None:
         store_look(deps, payment, replace(answered(payment), due_at=next_look(deps, payment)))
 
 
+def _is_silently_over(deps: Deps, payment: Payment) -> bool:
+    """True for an account that was due some time ago at a gateway whose books never show that."""
+    rules = deps.gateways.spec(payment.attempt.pg_provider).virtual_accounts
+    if rules is None or rules.tells_expiry or payment.account is None:
+        return False
+    return deps.clock.now() >= payment.account.due_at + AFTER_DUE
+
+
+def _revoke(gateway: Gateway, payment: Payment, gateway_ref: str) -> RevokeResult:
+    if not is_revocable(gateway):
+        return Declined(DeclineReason.INVALID_REQUEST, "UNSUPPORTED", NOT_REVOCABLE)
+    return gateway.revoke_virtual_account(revoke_id(payment), gateway_ref, ASK_TIMEOUT)
+
+
+def is_revocable(gateway: Gateway) -> bool:
+    rules = gateway.spec.virtual_accounts
+    return rules is not None and rules.revocable
+
+
 def _revoke_again(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: AwaitingDeposit) -> None:
     """A no to a repeated revoke counts only after the settling delay, if the account is still open then."""
-    result = gateway.revoke_virtual_account(revoke_id(payment), found.gateway_ref, ASK_TIMEOUT)
+    result = _revoke(gateway, payment, found.gateway_ref)
     if isinstance(result, Revoked):
         conclude(deps, routing, payment, result)
     elif isinstance(result, Declined) and settling_is_over(deps, payment):
@@ -189,7 +211,7 @@ def _deposited_wrong(deps: Deps, routing: Routing, payment: Payment, found: Appr
 
 def _issued_wrong(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: AwaitingDeposit) -> None:
     """Nobody has been told the number of this account yet: close it, and call the payment failed."""
-    result = gateway.revoke_virtual_account(revoke_id(payment), found.gateway_ref, ASK_TIMEOUT)
+    result = _revoke(gateway, payment, found.gateway_ref)
     if isinstance(result, Revoked):
         refused = Declined(DeclineReason.AMOUNT_NOT_ALLOWED, "AMOUNT_MISMATCH", OTHER_AMOUNT)
         failed = decline(payment, refused, deps.clock.now())
@@ -213,7 +235,7 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
             text = f"a deposit came after it was called {payment.v1_status}: refund it at the gateway"
             store_look(deps, payment, replace(later, alarm=text))
         case AwaitingDeposit():
-            result = gateway.revoke_virtual_account(revoke_id(payment), found.gateway_ref, ASK_TIMEOUT)
+            result = _revoke(gateway, payment, found.gateway_ref)
             if isinstance(result, Revoked):
                 store_look(deps, payment, later)
             else:

@@ -23,9 +23,10 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State, suspend
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State, leave_window, suspend
 from chalicelib.ports import Deps, Gateway, Ref, Task, TaskKind
 from chalicelib.usecases.recording import alarm, hand_over, record
+from chalicelib.usecases.vault import open_kept
 
 PAUSES = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds before each further question; the last one repeats."""
@@ -63,7 +64,7 @@ def undo_begins(deps: Deps, payment: Payment) -> datetime | None:
     Late enough that a gateway which is slow to answer is not undone, and early enough for several tries. Where it
     cannot be asked, there is nothing to wait for.
     """
-    window = deps.gateways.spec(payment.attempt.pg_provider).net_cancel_window
+    window = _net_cancel_window(deps, payment)
     if window is None or not payment.is_unsettled or payment.pay_method == VIRTUAL_ACCOUNT:
         return None
     if payment.attempt.outcome == "pending" and payment.state is not State.UNDOING:
@@ -74,8 +75,15 @@ def undo_begins(deps: Deps, payment: Payment) -> datetime | None:
 
 def undo_ends(deps: Deps, payment: Payment) -> datetime | None:
     """Until when the gateway takes it. Never scaled: no setting of ours shortens a gateway's window."""
-    window = deps.gateways.spec(payment.attempt.pg_provider).net_cancel_window
+    window = _net_cancel_window(deps, payment)
     return None if window is None else payment.attempt.started_at + window
+
+
+def _net_cancel_window(deps: Deps, payment: Payment) -> timedelta | None:
+    spec = deps.gateways.spec(payment.attempt.pg_provider)
+    if payment.window:
+        return spec.windows.net_cancel_window if spec.windows else None
+    return spec.net_cancel_window
 
 
 def suspended(deps: Deps, payment: Payment, result: Unknown | Pending, took_ms: int | None = None) -> Payment:
@@ -91,18 +99,23 @@ def can_ask(deps: Deps, payment: Payment, gateway: Gateway | None = None) -> boo
     gateway: its channel, if it is at hand: a contract may allow more than the gateway's own rules do.
     """
     spec = gateway.spec if gateway else deps.gateways.spec(payment.attempt.pg_provider)
-    if Operation.READ in spec.operations and payment.gateway_ref:
+    if Operation.READ in spec.operations and (payment.gateway_ref or payment.sealed_kept):
+        return True
+    if payment.sealed_kept and spec.windows and spec.windows.answers_questions:
         return True
     if spec.find_window and deps.clock.now() >= payment.attempt.started_at + spec.find_window:
         return False
     return Operation.FIND in spec.operations
 
 
-def ask(deps: Deps, gateway: Gateway, payment: Payment, timeout: float = ASK_TIMEOUT) -> FindResult:
+def ask(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, timeout: float = ASK_TIMEOUT) -> FindResult:
     if not can_ask(deps, payment, gateway):
         return Unknown("the gateway cannot be asked")
     attempt = payment.attempt
-    query = ChargeQuery(attempt.order_id, payment.request.amount, attempt.started_at, payment.gateway_ref)
+    query = ChargeQuery(
+        attempt.order_id, payment.request.amount, attempt.started_at, payment.gateway_ref, payment.pay_method,
+        kept=open_kept(deps, routing, payment),
+    )  # fmt: skip
     return gateway.find_charge(query, timeout)
 
 
@@ -198,6 +211,13 @@ def late_look(
     factor = scale(deps, payment.environment)
     instants = (payment.updated_at + timedelta(seconds=seconds * factor) for seconds in after)
     return next((at for at in instants if at > deps.clock.now()), None)
+
+
+def window_left(deps: Deps, payment: Payment, result: Declined) -> Payment:
+    """The payment whose window nothing comes of any more; looked up later where the gateway may have approved it."""
+    ended = leave_window(payment, result, deps.clock.now())
+    rules = deps.gateways.spec(payment.attempt.pg_provider).windows
+    return replace(ended, due_at=late_look(deps, ended)) if rules and rules.may_approve_unasked else ended
 
 
 def left(found: Approved) -> Money:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys, merchant_of
 from chalicelib.domain.errors import InvalidRequest, Unauthorized
 from chalicelib.domain.merchants import Routing, WebhookSettings
+from chalicelib.domain.windows import ORIGIN, is_loopback
 from chalicelib.ports import Conflict, Deps, Ref, Sealer, Store
 from chalicelib.usecases.charges import load_routing
 from chalicelib.usecases.notifying import webhook_context
@@ -85,6 +86,7 @@ class Settings:
     live_webhook_url: str | None
     test_webhook_url: str | None
     webhook_content_type: str
+    page_origins: tuple[str, ...] = ()
 
 
 def settings(deps: Deps, merchant_id: str) -> Settings:
@@ -93,7 +95,7 @@ def settings(deps: Deps, merchant_id: str) -> Settings:
 
 def _settings_of(routing: Routing) -> Settings:
     hooks = routing.webhooks
-    return Settings(routing.default_target, hooks.live_url, hooks.test_url, hooks.content_type)
+    return Settings(routing.default_target, hooks.live_url, hooks.test_url, hooks.content_type, routing.page_origins)
 
 
 def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
@@ -113,7 +115,9 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
         test_url=wanted.test_webhook_url or None,
         content_type=wanted.webhook_content_type,
     )
-    changed = replace(routing, default_target=wanted.default or None, webhooks=hooks)
+    changed = replace(
+        routing, default_target=wanted.default or None, webhooks=hooks, page_origins=_origins(deps, wanted)
+    )
     commit_change(
         deps,
         admin,
@@ -126,8 +130,21 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
     return _settings_of(changed)
 
 
+def _origins(deps: Deps, wanted: Settings) -> tuple[str, ...]:
+    """Raises InvalidRequest for what is not an origin, and for pages that anybody on the way could change."""
+    for n, origin in enumerate(wanted.page_origins):
+        secure = not origin.startswith("http:") or (deps.allow_loopback and is_loopback(origin))
+        if not ORIGIN.fullmatch(origin) or not secure:
+            name = f"page_origins[{n}]"
+            raise InvalidRequest(
+                name, f"{name}: https://shop.example.com 형식이어야 합니다. 경로 없이 입력해 주세요. (an https origin)"
+            )
+    return tuple(dict.fromkeys(wanted.page_origins))
+
+
 def shown_settings(value: Settings) -> dict[str, object]:
-    return {name: getattr(value, name) for name in Settings.__slots__}
+    shown = {name: getattr(value, name) for name in Settings.__slots__}
+    return {**shown, "page_origins": list(value.page_origins)}
 
 
 def commit_change(

@@ -45,6 +45,7 @@ from chalicelib.domain.payments import (
     decline,
     fail_unsent,
 )
+from chalicelib.domain.windows import NEVER_FINISHED
 from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Task, TaskKind
 from chalicelib.usecases import deposits, voiding
 from chalicelib.usecases.guarded import guarded
@@ -65,6 +66,7 @@ from chalicelib.usecases.looks import (
     settling_is_over,
     store_look,
     wait_for_decision,
+    window_left,
 )
 from chalicelib.usecases.recording import hand_over, notices_for, store_payment
 from chalicelib.usecases.vault import channel_of, open_gateway
@@ -83,7 +85,10 @@ def settle(deps: Deps, merchant_id: str, imp_uid: str) -> None:
     if payment is None or routing is None or payment.due_at is None or payment.due_at > now:
         return
     try:
-        look(deps, routing, payment)
+        if payment.state is State.OPENED:  # nothing was asked of the gateway: there is nothing to ask it about
+            record_settled(deps, routing, window_left(deps, payment, NEVER_FINISHED), tell_end=False)
+        else:
+            look(deps, routing, payment)
     except Conflict:
         log.info("%s was settled by another", imp_uid)
 
@@ -99,7 +104,7 @@ def look(deps: Deps, routing: Routing, payment: Payment) -> FindResult:
     (payment,) = deps.store.commit(replace(payment, due_at=now + LEASE, unknown_since=since))
     try:
         gateway = open_gateway(deps, routing, payment.attempt.channel_key)
-        found = _heard(deps, routing, payment, ask(deps, gateway, payment))
+        found = _heard(deps, routing, payment, ask(deps, routing, gateway, payment))
         _settle(deps, routing, gateway, payment, found)
     except (Conflict, StoreUnavailable):
         raise
@@ -238,6 +243,7 @@ def cancel_request(payment: Payment, cancel: Cancellation) -> CancelRequest:
         tax_free=cancel.tax_free,
         vat=cancel.vat,
         refund_to=cancel.refund_to,
+        pay_method=payment.pay_method,
     )
 
 
@@ -269,7 +275,7 @@ def _send_cancel_again(deps: Deps, routing: Routing, gateway: Gateway, payment: 
     what = f"cancel {cancel.cancel_id}"
     result = guarded(lambda: gateway.cancel(cancel_request(sent, cancel), ASK_TIMEOUT), what)
     if isinstance(result, Declined) and settling_is_over(deps, payment):
-        after = guarded(lambda: ask(deps, gateway, sent), what)
+        after = guarded(lambda: ask(deps, routing, gateway, sent), what)
         if isinstance(after, Approved) and after.balance == sent.balance:
             record_cancel(deps, routing, sent, cancel, result, tell_end=True)
             return

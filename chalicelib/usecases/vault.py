@@ -6,6 +6,7 @@ from chalicelib.domain.channels import ArchivedChannel, Channel
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.merchants import Routing
+from chalicelib.domain.payments import Payment
 from chalicelib.ports import Deps, Gateway, Ref
 
 
@@ -38,6 +39,20 @@ def seal_key(deps: Deps, routing: Routing, customer_uid: str, channel_key: str, 
 def open_key(deps: Deps, routing: Routing, key: BillingKey, channel_key: str) -> dict[str, str]:
     context = _key_context(routing, key.customer_uid, channel_key)
     return deps.sealer.open(routing.data_key, context, key.channels[channel_key].sealed_secret)
+
+
+def seal_kept(deps: Deps, routing: Routing, payment: Payment, kept: Mapping[str, str]) -> str | None:
+    """What a window left, sealed for this payment; None if it left nothing."""
+    return deps.sealer.seal(routing.data_key, _kept_context(payment), kept) if kept else None
+
+
+def open_kept(deps: Deps, routing: Routing, payment: Payment) -> dict[str, str]:
+    sealed = payment.sealed_kept
+    return deps.sealer.open(routing.data_key, _kept_context(payment), sealed) if sealed else {}
+
+
+def _kept_context(payment: Payment) -> tuple[str, ...]:
+    return ("window", payment.merchant_id, payment.imp_uid)
 
 
 def _channel_context(routing: Routing, channel_key: str) -> tuple[str, ...]:

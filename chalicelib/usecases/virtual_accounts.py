@@ -31,6 +31,7 @@ from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable, Uns
 from chalicelib.usecases import deposits, settling
 from chalicelib.usecases.charges import Charge, check_notice_urls, load_to_charge, new_payment, run
 from chalicelib.usecases.choosing import Target, plan_for_virtual_account
+from chalicelib.usecases.deposits import NOT_REVOCABLE, is_revocable
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import ask, next_look
 from chalicelib.usecases.lookups import UNKNOWN_PAYMENT
@@ -109,11 +110,13 @@ def revoke(deps: Deps, merchant_id: str, imp_uid: str, budget: timedelta | None 
     payment, routing = _load(deps, merchant_id, imp_uid)
     _check_waiting(payment)
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
+    if not is_revocable(gateway):
+        raise Refused(NOT_REVOCABLE, code=-1)
     ends_at = deps.clock.monotonic() + (budget or deps.timing.request_budget).total_seconds()
     claimed = _claim(deps, payment)
     result = _send(deps, gateway, claimed, ends_at)
     try:
-        stored = _record(deps, routing, claimed, result, lambda: _ask(deps, gateway, claimed, ends_at))
+        stored = _record(deps, routing, claimed, result, lambda: _ask(deps, routing, gateway, claimed, ends_at))
     except (Conflict, StoreUnavailable):
         log.exception("result of revoking %s perhaps not stored", imp_uid)
         stored = as_stored(deps, claimed)
@@ -158,9 +161,9 @@ def _send(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> Rev
     return guarded(lambda: gateway.revoke_virtual_account(revoke_id, ref, left), f"revoke {revoke_id}")
 
 
-def _ask(deps: Deps, gateway: Gateway, payment: Payment, ends_at: float) -> FindResult:
+def _ask(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, ends_at: float) -> FindResult:
     left = ends_at - deps.clock.monotonic()
-    return guarded(lambda: ask(deps, gateway, payment, left), f"question for {payment.imp_uid}")
+    return guarded(lambda: ask(deps, routing, gateway, payment, left), f"question for {payment.imp_uid}")
 
 
 def _record(
@@ -194,8 +197,10 @@ def _answer(payment: Payment, result: RevokeResult) -> Payment:
 # --- deposit notices ----------------------------------------------------------------------------------------------
 
 
-def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mapping[str, Any]) -> None:
+def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mapping[str, Any]) -> str | None:
     """A gateway says that something happened to a virtual account: ask it, and record what it answers.
+
+    Returns what the gateway wants to read.
 
     The notice itself is never believed. Its secret is checked before the gateway is asked, so that no stranger can make
     us ask. Raises InvalidRequest and NotFound for what is not a notice to us, and Unavailable where the gateway
@@ -205,9 +210,12 @@ def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappi
     if routing is None:
         raise NotFound(NOT_OURS)
     try:
-        notice = open_gateway(deps, routing, channel_key).read_deposit_notice(fields)
+        gateway = open_gateway(deps, routing, channel_key)
+        notice = gateway.read_deposit_notice(fields)
     except UnsupportedOperation:
         raise NotFound(NOT_OURS) from None
+    if notice is None:
+        return gateway.spec.notice_reply
     payment = _noticed(deps, merchant_id, channel_key, notice)
     if payment.open_cancel:  # it may be what the notice is about
         raise Unavailable(NOT_NOW)
@@ -217,6 +225,7 @@ def deposit_notice(deps: Deps, merchant_id: str, channel_key: str, fields: Mappi
         raise Unavailable(NOT_NOW) from None
     if not isinstance(found, Approved | AwaitingDeposit | Declined | Revoked):
         raise Unavailable(NOT_NOW)
+    return gateway.spec.notice_reply
 
 
 def _noticed(deps: Deps, merchant_id: str, channel_key: str, notice: DepositNotice) -> Payment:
@@ -231,6 +240,13 @@ def _noticed(deps: Deps, merchant_id: str, channel_key: str, notice: DepositNoti
         raise NotFound(NOT_OURS)
     if payment.is_unsettled:  # the secret is not known yet; the timer is about to ask for it
         raise Unavailable(NOT_NOW)
-    if not hmac.compare_digest(deposits.digest(notice.secret), payment.notice_digest or ""):
+    if not _knows_it(payment, notice):
         raise NotFound(NOT_OURS)
     return payment
+
+
+def _knows_it(payment: Payment, notice: DepositNotice) -> bool:
+    """True if the notice has what only the gateway, and who saw its answers, can know."""
+    if notice.secret is None:
+        return hmac.compare_digest((notice.gateway_ref or "").encode(), (payment.gateway_ref or "?").encode())
+    return hmac.compare_digest(deposits.digest(notice.secret), payment.notice_digest or "")

@@ -40,6 +40,7 @@ from chalicelib.usecases.looks import (
     undo_ends,
 )
 from chalicelib.usecases.recording import store_payment
+from chalicelib.usecases.vault import open_kept
 
 UNDONE = "결제 결과를 확인할 수 없어 승인을 취소했습니다. (the outcome could not be confirmed: undone)"
 OTHER_AMOUNT = "요청 금액과 다른 금액이 승인되어 취소되었습니다. (approved for another amount, voided)"
@@ -67,6 +68,7 @@ def _undo(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment) -> N
         (payment,) = deps.store.commit(begin_undo(payment, now, now + LEASE))
     amount = payment.request.amount
     request = _void_request(payment, gateway_ref="", charged=amount, amount=amount)
+    request = replace(request, kept=open_kept(deps, routing, payment))
     result = guarded(lambda: gateway.cancel(request, ASK_TIMEOUT), f"net-cancel {request.order_id}")
     if isinstance(result, Cancelled):
         _record_undone(deps, routing, payment, result.cancel.gateway_ref)
@@ -173,6 +175,7 @@ def _void_request(
         reason="카드 확인용 결제" if payment.to_be_voided else "승인 결과 불일치",
         charged_at=payment.attempt.started_at,
         sequence=len(cancels) + 1,
+        pay_method=payment.pay_method,
     )
 
 

@@ -103,11 +103,13 @@ def test_a_currency_may_be_taken_in_whole_units_only():
 
 
 def test_a_contract_widens_what_a_channel_can_do():
-    option = CredentialField("guard", "g", secret=False, required=False, adds=frozenset({Operation.FIND}))
-    rules = spec(credentials=(option, CredentialField("other", "o")))
+    option = CredentialField("guard", "g", required=False, pattern="[YN]", adds=frozenset({Operation.FIND}))
+    window_key = CredentialField("key", "k", required=False, adds=frozenset({Operation.PAY_IN_WINDOW}))
+    rules = spec(credentials=(option, window_key, CredentialField("other", "o")))
+    assert rules.options({"key": "secret"}) == ("key",)
     assert Operation.FIND not in rules.operations
     assert rules.under(rules.options({"guard": "Y"})).operations == rules.operations | {Operation.FIND}
-    for credentials in ({}, {"guard": "N"}, {"other": "Y"}):
+    for credentials in ({}, {"guard": "N"}, {"other": "Y"}, {"key": ""}):
         assert rules.options(credentials) == ()
     assert rules.under(()) is rules
 
@@ -118,13 +120,12 @@ def test_a_contract_widens_what_a_channel_can_do():
 def test_by_number_a_charge_can_be_asked_for_once_the_number_is_known(world, toss):
     restrict(world, Operation.FIND, adding=[Operation.READ])
     payment = onetime(world)
-    gateway = world.deps.gateways.open(
-        next(iter(charges.load_routing(world.deps, world.merchant_id).channels.values())), {}
-    )
+    routing = charges.load_routing(world.deps, world.merchant_id)
+    gateway = world.deps.gateways.open(next(iter(routing.channels.values())), {})
     assert can_ask(world.deps, payment, gateway)
     unknown = replace(payment, gateway_ref=None)
     assert not can_ask(world.deps, unknown, gateway)
-    assert ask(world.deps, gateway, unknown) == Unknown("the gateway cannot be asked")
+    assert ask(world.deps, routing, gateway, unknown) == Unknown("the gateway cannot be asked")
 
 
 def test_a_lost_reply_at_a_gateway_without_a_query_is_a_persons(world, toss):
