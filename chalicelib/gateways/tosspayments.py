@@ -1,7 +1,7 @@
-"""Toss Payments, core API v1: key-in, billing by card data, virtual accounts, cancel, query, cash receipts.
+"""Toss Payments, core API v1: key-in, billing by card data, virtual accounts, the window, cancel, query, cash receipts.
 
 Source of the rules, unless a line says otherwise: Toss core API reference and its list of error codes. What the
-operations need and how sure each fact is: docs/adding-a-gateway.md.
+operations need and how sure each fact is: docs/gateways/tosspayments.md.
 
 - The key decides between test and live; the host is one.
 - Every POST carries an idempotency key, made from our order or cancel id. Toss compares keys only, never bodies, and
@@ -12,6 +12,9 @@ operations need and how sure each fact is: docs/adding-a-gateway.md.
 - A virtual account that nothing was paid into has no `approvedAt`, whatever its status. One that is due may be shown as
   EXPIRED or by the flag `expired`; of a fixed account neither may ever come. A deposit can be taken back by its bank:
   DONE becomes WAITING_FOR_DEPOSIT again.
+- What was agreed to in the window (IN_PROGRESS) is paid once our server confirms it, within ten minutes; then it is
+  EXPIRED, and nothing has moved. Reloading the window begins another payment under the same order id, so a payment is
+  asked for by the number that was confirmed.
 """
 
 import base64
@@ -32,6 +35,7 @@ from pydantic.alias_generators import to_camel
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Approved,
+    ApproveResult,
     AwaitingDeposit,
     Cancelled,
     CancelRequest,
@@ -76,10 +80,18 @@ from chalicelib.domain.receipts import (
     FindReceiptResult,
     IssueReceiptResult,
 )
-from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess, VirtualAccountRules
+from chalicelib.domain.specs import (
+    CredentialField,
+    GatewaySpec,
+    OrderIdScope,
+    TestAccess,
+    VirtualAccountRules,
+    WindowRules,
+)
+from chalicelib.domain.windows import Authenticated, PayMethod, ReturnResult, WindowOrder, WindowPage, left_by_buyer
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import KST, instant, plain_text, quote_text, read_json, whole_characters
+from chalicelib.gateways.wire import KST, Shown, instant, plain_text, quote_text, read_json, whole_characters
 from chalicelib.ports import Clock, UnsupportedOperation
 
 log = logging.getLogger(__name__)
@@ -87,6 +99,11 @@ log = logging.getLogger(__name__)
 URLS = MappingProxyType({
     Environment.LIVE: "https://api.tosspayments.com",
     Environment.TEST: "https://api.tosspayments.com",
+})  # fmt: skip
+
+WINDOW_URLS = MappingProxyType({
+    environment: MappingProxyType({"script": "https://js.tosspayments.com", "hosts": "https://*.tosspayments.com"})
+    for environment in Environment
 })  # fmt: skip
 
 # Clearing-house code -> Toss's two digits [recalled, and seen in public code]: its end, but for Kookmin.
@@ -104,7 +121,7 @@ BANK_CODES: Mapping[str, str] = MappingProxyType(
 SPEC = GatewaySpec(
     provider="tosspayments",
     label="토스페이먼츠",
-    operations=frozenset(Operation) - {Operation.READ, Operation.KEY_BY_CHARGE},
+    operations=frozenset(Operation) - {Operation.READ, Operation.KEY_BY_CHARGE, Operation.PAY_IN_WINDOW},
     currencies=frozenset({"KRW"}),
     credentials=(
         # ASCII only: a byte order mark that came along with a copied key would break the authentication unseen.
@@ -116,7 +133,14 @@ SPEC = GatewaySpec(
             test_prefixes=("test_",),
         ),
         CredentialField(
-            "client_key", "클라이언트 키 (Client key)", secret=False, required=False, pattern=r"[!-~]{1,200}"
+            "client_key",
+            "클라이언트 키 (Client key)",
+            secret=False,
+            required=False,
+            pattern=r"[!-~]{1,200}",
+            live_prefixes=("live_",),
+            test_prefixes=("test_",),
+            adds=frozenset({Operation.PAY_IN_WINDOW}),
         ),
     ),
     # An approval may take 60 s (reference, billing charge). Ten minutes leave room for queues on the way.
@@ -131,6 +155,7 @@ SPEC = GatewaySpec(
     virtual_accounts=VirtualAccountRules(
         banks=frozenset(BANK_CODES), refund_banks=frozenset(BANK_CODES), longest=timedelta(days=90), fixed=True
     ),
+    windows=WindowRules(frozenset({PayMethod.CARD, PayMethod.TRANS, PayMethod.VBANK, PayMethod.PHONE})),
     # Toss itself does not compare the two: it would issue a buyer's receipt on a business number.
     receipt_identifiers=MappingProxyType(
         {
@@ -150,6 +175,7 @@ class Adapter(Base):
         self, *, credentials: Mapping[str, str], pg_id: str, base_url: str, http: HttpClient, clock: Clock
     ) -> None:
         del pg_id  # the key names the contract
+        self._client_key = credentials.get("client_key", "")
         # The key is the user name, the password is empty: the colon must stay (reference, authentication).
         token = base64.b64encode(f"{credentials.get('secret_key', '')}:".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
@@ -174,9 +200,45 @@ class Adapter(Base):
         path = f"/v1/billing/{quote(secret['billing_key'], safe='')}"
         return self._charge("charge_billing_key", path, order_id, body, timeout)
 
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage:  # noqa: ARG002 - asks nobody
+        from chalicelib.gateways.tosspayments_window import page_params  # noqa: PLC0415 - for windows alone
+
+        return WindowPage(
+            driver="tosspayments",
+            params=page_params(order, self._client_key),
+            script=f"{self.window_urls['script']}/v2/standard",
+            hosts=tuple(self.window_urls.values()),
+        )
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:
+        """Nothing is signed. But Toss compares a confirmation with what the buyer has agreed to, and we confirm our
+        order and amount: a return that was made up, or is another payment's, gets nothing.
+        """
+        if fields.get("orderId", order.order_id) != order.order_id:
+            raise InvalidRequest("orderId", "orderId: 이 결제창의 주문번호가 아닙니다. (another order)")
+        payment_key = fields.get("paymentKey", "")
+        if not payment_key and fields.get("code"):
+            return _left(fields)
+        if not re.fullmatch(r"[!-~]{1,200}", payment_key):
+            raise InvalidRequest("paymentKey", "paymentKey: 올바른 형식이 아닙니다. (malformed)")
+        if "orderId" not in fields or fields.get("amount") != str(order.request.amount.amount):
+            raise InvalidRequest("amount", "amount: 이 결제창의 금액이 아닙니다. (another order or amount)")
+        return Authenticated({"payment_key": payment_key}, kept={"payment_key": payment_key})
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:
+        payment_key = back.proof["payment_key"]
+        body = {"paymentKey": payment_key, "orderId": order.order_id, "amount": order.request.amount.amount}
+        payment = self._pay("approve", "/v1/payments/confirm", order.order_id, body, timeout)
+        if not isinstance(payment, _Payment):
+            return payment
+        if payment.payment_key != payment_key:
+            return Unknown("the reply is not about this payment")
+        return self._unpaid(payment) or self._charged(payment)
+
     def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
-        path = f"/v1/payments/orders/{quote(query.order_id, safe='')}"
-        reply = self._send("GET", path, "find", timeout)
+        payment_key = query.kept.get("payment_key")
+        named = quote(payment_key, safe="") if payment_key else f"orders/{quote(query.order_id, safe='')}"
+        reply = self._send("GET", f"/v1/payments/{named}", "find", timeout)
         if not isinstance(reply, Reply):
             return reply
         return self._found(reply, query.order_id)
@@ -201,9 +263,9 @@ class Adapter(Base):
         return self._cancelled(reply, request)
 
     def issue_billing_key(self, request: IssueRequest, card: Card, timeout: float) -> IssueResult:
-        body: dict[str, Any] = {"customerKey": _customer_key(request.customer_id)}
+        body: dict[str, Any] = {"customerKey": customer_key(request.customer_id)}
         _add_card(body, card)
-        _add_customer(body, request.customer.name, request.customer.email)
+        add_customer(body, request.customer.name, request.customer.email)
         path = "/v1/billing/authorizations/card"
         reply = self._send("POST", path, "issue_billing_key", timeout, body, request.order_id)
         if not isinstance(reply, Reply):
@@ -228,10 +290,8 @@ class Adapter(Base):
         """The holder that a caller asks for has no place here: Toss shows the name of the contract."""
         body = _order(order_id, request)
         body["bank"] = BANK_CODES[account.bank_code]
-        body["dueDate"] = f"{account.due_at.astimezone(KST):%Y-%m-%dT%H:%M:%S}"
-        mobile = re.sub(r"[ -]", "", request.buyer.tel or "")
-        if re.fullmatch(r"01[016-9][0-9]{7,8}", mobile):
-            body["customerMobilePhone"] = mobile
+        body["dueDate"] = due_date(account.due_at)
+        add_mobile(body, request.buyer.tel)
         if account.fixed_key:
             body["accountKey"] = account.fixed_key
         payment = self._pay("issue_virtual_account", "/v1/virtual-accounts", order_id, body, timeout)
@@ -254,8 +314,13 @@ class Adapter(Base):
             return Unknown("the reply does not show this account as revoked")
         return self._revoked(payment)
 
-    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice:
-        """DEPOSIT_CALLBACK: flat, unsigned, with the secret that came with the account."""
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:
+        """DEPOSIT_CALLBACK: flat, unsigned, with the secret that came with the account.
+
+        Other events, which a merchant may have sent to the same address, name their type.
+        """
+        if "eventType" in fields:
+            return None
         notice = []
         for name in ("orderId", "secret"):
             value = fields.get(name)
@@ -353,8 +418,9 @@ class Adapter(Base):
 
     def _charge(self, operation: str, path: str, order_id: str, body: dict[str, Any], timeout: float) -> ChargeResult:
         payment = self._pay(operation, path, order_id, body, timeout)
-        if not isinstance(payment, _Payment):
-            return payment
+        return self._charged(payment) if isinstance(payment, _Payment) else payment
+
+    def _charged(self, payment: "_Payment") -> Approved | Declined | Unknown:
         if payment.status == "DONE":
             return self._approved(payment)
         if payment.status in FAILED_STATUSES:
@@ -453,6 +519,8 @@ class Adapter(Base):
             ),
             account=self._account(payment),
             notice_secret=payment.secret if payment.virtual_account else None,
+            bank_code=BANKS_BY_CODE.get(payment.transfer.bank_code or "") if payment.transfer else None,
+            easy_pay=EASY_PAYS.get(payment.easy_pay.provider or "") if payment.easy_pay else None,
         )
 
     def _cancel_of(self, payment: "_Payment", cancel: "_Cancel") -> GatewayCancel:
@@ -496,15 +564,25 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, Any]:
         body["taxFreeAmount"] = request.tax_free
     if request.browser_ip:
         body["customerIp"] = request.browser_ip
-    _add_customer(body, request.buyer.name, request.buyer.email)
+    add_customer(body, request.buyer.name, request.buyer.email)
     return body
 
 
-def _add_customer(body: dict[str, Any], name: str | None, email: str | None) -> None:
+def add_customer(body: dict[str, Any], name: str | None, email: str | None) -> None:
     if name := plain_text(name):
         body["customerName"] = name[:100]
     if email and len(email) <= 100 and "@" in email:  # optional, but refused if it looks wrong
         body["customerEmail"] = email
+
+
+def add_mobile(body: dict[str, Any], tel: str | None) -> None:
+    mobile = re.sub(r"[ -]", "", tel or "")
+    if re.fullmatch(r"01[016-9][0-9]{7,8}", mobile):
+        body["customerMobilePhone"] = mobile
+
+
+def due_date(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%dT%H:%M:%S}"
 
 
 def _add_card(body: dict[str, Any], card: Card) -> None:
@@ -516,7 +594,7 @@ def _add_card(body: dict[str, Any], card: Card) -> None:
         body["cardPassword"] = card.password_2digits
 
 
-def _customer_key(customer_id: str | None) -> str:
+def customer_key(customer_id: str | None) -> str:
     """Toss's name for the buyer. Stable for a named buyer, so that his cards stay together; else random.
 
     50 characters and this alphabet hold for every version of the API; the reference has allowed 50, 255 and 300.
@@ -582,6 +660,14 @@ class _VirtualAccount(_Wire):
     expired: bool = False
 
 
+class _Transfer(_Wire):
+    bank_code: str | None = None
+
+
+class _EasyPay(_Wire):
+    provider: str | None = None
+
+
 class _Payment(_Wire):
     payment_key: str = Field(min_length=1)
     order_id: str
@@ -597,6 +683,8 @@ class _Payment(_Wire):
     failure: _Failure | None = None
     cancels: list[_Cancel] | None = None
     virtual_account: _VirtualAccount | None = None
+    transfer: Shown[_Transfer] = None
+    easy_pay: Shown[_EasyPay] = None
     secret: str | None = None
 
     @property
@@ -672,11 +760,24 @@ def _refusal(reply: Reply) -> Declined | Unknown:
 
 
 def _failed(found: "_Payment | _CashReceipt") -> Declined:
-    """ABORTED, EXPIRED, FAILED: final, nothing came of it; `failure` tells why, if it is there."""
+    """ABORTED, EXPIRED, FAILED: final, nothing came of it; `failure` tells why, if it is there.
+
+    EXPIRED is what becomes of a window whose payment nobody confirmed.
+    """
     status = found.status if isinstance(found, _Payment) else found.issue_status
     code = quote_text(found.failure.code, 60) if found.failure else ""
     message = quote_text((found.failure and found.failure.message) or code or status)
-    return Declined(DECLINES.get(code, R.ISSUER_DECLINED), code or status, message)
+    reason = DECLINES.get(code, R.NOT_CHARGED if status == "EXPIRED" else R.ISSUER_DECLINED)
+    return Declined(reason, code or status, message)
+
+
+def _left(fields: Mapping[str, str]) -> Declined:
+    """What failUrl was called with. Nothing was confirmed, so nothing was paid, whatever the code says."""
+    code = quote_text(plain_text(fields["code"]), 60)
+    message = quote_text(plain_text(fields.get("message")) or code)
+    if code in LEFT_CODES:
+        return left_by_buyer(code, message)
+    return Declined(DECLINES.get(code, R.NOT_CHARGED), code, message)
 
 
 def _issued(reply: Reply, customer_key: str, card: Card) -> IssueResult:
@@ -724,6 +825,17 @@ KEY_GONE_CODES = frozenset({"ALREADY_REMOVED_BILLING_KEY", "NOT_FOUND_BILLING"})
 RECEIPT_TYPES = MappingProxyType({ReceiptType.PERSON: "소득공제", ReceiptType.COMPANY: "지출증빙"})
 RECEIPTS_PER_PAGE = 1000
 """About half a megabyte; the reference allows 10,000."""
+
+LEFT_CODES = frozenset({"PAY_PROCESS_CANCELED", "USER_CANCEL"})
+"""The buyer closed the window: what failUrl is called with, and what the script says."""
+
+# Toss's names of wallets, and its codes -> V1's words [recalled].
+EASY_PAYS: Mapping[str, str] = MappingProxyType({
+    "토스페이": "tosspay", "TOSSPAY": "tosspay", "네이버페이": "naverpay", "NAVERPAY": "naverpay",
+    "카카오페이": "kakaopay", "KAKAOPAY": "kakaopay", "페이코": "payco", "PAYCO": "payco",
+    "삼성페이": "samsungpay", "SAMSUNGPAY": "samsungpay", "애플페이": "applepay", "APPLEPAY": "applepay",
+    "엘페이": "lpay", "LPAY": "lpay", "SSG페이": "ssgpay", "SSG": "ssgpay", "핀페이": "pinpay", "PINPAY": "pinpay",
+})  # fmt: skip
 
 DECLINES: Mapping[str, R] = MappingProxyType({
     # the card

@@ -4,6 +4,7 @@ Each simulator listens on 127.0.0.1 with a port of its own and speaks its gatewa
 
     GET    /_sandbox/transactions   every authorisation, with its cancels
     GET    /_sandbox/receipts       every cash receipt, cancelled ones too
+    GET    /_sandbox/visits         what was asked for in the gateway's windows, and how they were left (windows.py)
     POST   /_sandbox/deposits       {"order_id", "amount", "reverse": false}: somebody pays into a virtual account, or
                                     the bank takes the deposit back. No amount: what is asked for
     POST   /_sandbox/notices        {"url": "..." | null}: where the gateway's notices go; GET: what was sent
@@ -13,7 +14,8 @@ Each simulator listens on 127.0.0.1 with a port of its own and speaks its gatewa
     POST   /_sandbox/clock          {"now": unix seconds | null} and/or {"advance": seconds}; GET reads it
 
 Operations: charge, issue (a billing key), account (issue a virtual one), cancel (revoke it, too), find, delete, receipt
-(to issue or to cancel one), or * for any. Faults hit the next `times` calls of the operation:
+(to issue or to cancel one), or * for any of these; and window, for what the gateway shows a browser, its script first
+of all (timeout, slow, http_500, refuse). Faults hit the next `times` calls of the operation:
 
     reply_lost     carried out, then the connection drops
     timeout        not carried out; the connection hangs for `seconds` (60), then drops
@@ -73,10 +75,12 @@ KST = timezone(timedelta(hours=9))
 STOLEN, NO_FUNDS, EXPIRED = "stolen", "no_funds", "expired"
 SPECIAL_CARDS = {"4000000000000002": STOLEN, "4000000000000009": NO_FUNDS, "4000000000000069": EXPIRED}
 
-OPERATIONS = ("charge", "issue", "account", "cancel", "find", "delete", "receipt")
+OPERATIONS = ("charge", "issue", "account", "cancel", "find", "delete", "receipt", "window")
 FAULTS = (
     "reply_lost", "timeout", "refuse", "http_500", "garbage", "decline", "slow", "late_approval", "wrong_amount",
 )  # fmt: skip
+WINDOW_FAULTS = ("timeout", "refuse", "http_500", "slow")
+"""Those of what a browser loads. The rest is about money, and a window moves none."""
 
 MAX_BODY = 1 << 20
 NOTICE_PAUSES = (1, 4, 16, 64)
@@ -378,7 +382,8 @@ class Faults:
 
     def take(self, operation: str) -> Fault | None:
         with self._lock:
-            fault = next((f for f in self._list if f.operation in (operation, "*")), None)
+            named = (operation,) if operation == "window" else (operation, "*")
+            fault = next((f for f in self._list if f.operation in named), None)
             if fault:
                 fault.times -= 1
                 self._list = [f for f in self._list if f.times > 0]
@@ -408,6 +413,8 @@ def read_fault(value: object) -> Fault:
         raise BadControl("fault", f"one of {', '.join(FAULTS)}")
     if value["fault"] == "wrong_amount" and value["operation"] not in ("charge", "account", "*"):
         raise BadControl("operation", "wrong_amount is a fault of charge and account")
+    if value["operation"] == "window" and value["fault"] not in WINDOW_FAULTS:
+        raise BadControl("fault", f"of a window: {', '.join(WINDOW_FAULTS)}")
     times, code = value.get("times", 1), value.get("code")
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= 1_000_000:
         raise BadControl("times", "a whole number from 1")
@@ -448,7 +455,7 @@ def read_notice_url(value: object) -> str | None:
 class Notices:
     """Tells the merchant's server what happened, as gateways do: again and again until it has understood.
 
-    By POST and JSON until it answers 2xx; by GET and a query until it answers 200 and OK.
+    By POST, or by GET with a query, until it answers 2xx, and what the gateway wants to read.
     """
 
     def __init__(self, stopped: threading.Event) -> None:
@@ -456,21 +463,31 @@ class Notices:
         self.sent: list[dict[str, Any]] = []
         self._stopped = stopped
 
-    def send(self, notice: dict[str, Any], *, by_get: bool = False) -> None:
-        if self.url:
-            threading.Thread(target=self._deliver, args=(self.url, notice, by_get), daemon=True).start()
-
-    def _deliver(self, url: str, notice: dict[str, Any], by_get: bool) -> None:
+    def send(
+        self, notice: dict[str, Any], *, by_get: bool = False, form: str | None = None, wants: str | None = None
+    ) -> None:
+        """form: the encoding of one; None: JSON. wants: a regular expression for what the answer has to contain."""
+        if not self.url:
+            return
         if by_get:
-            request = urllib.request.Request(f"{url}?{urlencode(notice)}")
+            request, wants = urllib.request.Request(f"{self.url}?{urlencode(notice)}"), r"\AOK\Z"
+        elif form:
+            body = urlencode(notice, encoding=form).encode()
+            kind = f"application/x-www-form-urlencoded; charset={form}"
+            request = urllib.request.Request(self.url, body, {"Content-Type": kind})
         else:
-            request = urllib.request.Request(url, json.dumps(notice).encode(), {"Content-Type": "application/json"})
+            request = urllib.request.Request(
+                self.url, json.dumps(notice).encode(), {"Content-Type": "application/json"}
+            )
+        threading.Thread(target=self._deliver, args=(self.url, notice, request, wants or ""), daemon=True).start()
+
+    def _deliver(self, url: str, notice: dict[str, Any], request: urllib.request.Request, wants: str) -> None:
         for pause in (0, *NOTICE_PAUSES):
             if self._stopped.wait(pause):
                 return
-            status, text = self._ask(request)
+            status, body = self._ask(request)
             self.sent.append({"url": url, "body": notice, "status": status or None})
-            if (status == 200 and text == b"OK") if by_get else 200 <= status < 300:
+            if 200 <= status < 300 and re.search(wants, body.decode(errors="replace")):
                 return
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, bytes]:
@@ -523,6 +540,10 @@ class Simulator(ABC):
         if charge.unpaid == "waiting" and charge.details["due"] <= self.clock.now():
             charge.unpaid = "expired"
 
+    def windows(self) -> list[dict[str, Any]]:
+        """What happened in its windows, if it has any."""
+        return []
+
     def operation(self, request: Request) -> str | None:
         return next((route[2] for route in self.routes if _matches(route, request)), None)
 
@@ -550,7 +571,12 @@ class Simulator(ABC):
 
 
 class VirtualAccounts(ABC):
-    """What a simulator can do besides, if its gateway issues virtual accounts."""
+    """What a simulator can do besides, if its gateway issues virtual accounts, by API or in its window."""
+
+    notice_form: ClassVar[str | None] = None
+    """Encoding of the form that its notices are; None: they are JSON."""
+    notice_wants: ClassVar[str | None] = None
+    """What it wants to read as an answer, as a regular expression; None: any success will do."""
 
     @abstractmethod
     def deposit(self, charge: Charge) -> None:
@@ -695,7 +721,7 @@ class Sandbox:
                 raise BadControl("amount", f"the bank takes {charge.amount}, and nothing else")
             (simulator.reverse if reverse else simulator.deposit)(charge)
             notice = simulator.notice(charge)
-        self.notices.send(notice)
+        self.notices.send(notice, form=simulator.notice_form, wants=simulator.notice_wants)
         return notice
 
     def receipts(self) -> list[dict[str, Any]]:
@@ -776,6 +802,9 @@ class Sandbox:
                 return json_answer(200, self.transactions())
             case "GET", "/_sandbox/receipts":
                 return json_answer(200, self.receipts())
+            case "GET", "/_sandbox/visits":
+                with self.simulator.lock:
+                    return json_answer(200, self.simulator.windows())
             case "POST", "/_sandbox/deposits":
                 return json_answer(201, self.deposit(**read_deposit(request.json())))
             case "GET", "/_sandbox/notices":

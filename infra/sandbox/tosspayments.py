@@ -1,4 +1,4 @@
-"""Toss Payments, core API v1: key-in, billing by card data, virtual accounts, query, cancel, cash receipts.
+"""Toss Payments, core API v1: key-in, billing by card data, virtual accounts, the window, query, cancel, cash receipts.
 
 Source: Toss core API reference and error codes; behaviour measured with test keys where the reference is silent
 (balance 0 after partial cancels stays PARTIAL_CANCELED; the header TossPayments-Test-Code; idempotent replays).
@@ -6,6 +6,9 @@ Our own reading: a declined order can be found as ABORTED, and may be tried agai
 that answers a second cancel of a cash receipt. That two receipts may bear one order id is reported by others.
 Also our own reading: a virtual account that is due is shown as EXPIRED with `expired` set, one that was revoked before
 a deposit as CANCELED without `approvedAt`; which code answers what is wrong with a refund account.
+The window: parameters and errors as its SDK publishes them (types of @tosspayments/tosspayments-sdk). Our own reading:
+that an unconfirmed payment is found by its order, the codes of a confirm that names another order or amount, and which
+of its parameters it insists on.
 """
 
 import base64
@@ -15,6 +18,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from infra.sandbox.server import (
     EXPIRED,
@@ -35,13 +39,14 @@ from infra.sandbox.server import (
     new_id,
     seoul,
 )
-from infra.sandbox.server import Simulator as Base
+from infra.sandbox.windows import Action, Go, Tell, Visit, Windows
 
 TEST_CREDENTIALS = {"secret_key": "test_sk_sandbox0000000000000001", "client_key": "test_ck_sandbox0000000000000001"}
 OTHER_CREDENTIALS = {"secret_key": "test_sk_sandbox0000000000000002", "client_key": "test_ck_sandbox0000000000000002"}
 """A second merchant: sees nothing of the first."""
 
 ACCOUNTS = {TEST_CREDENTIALS["secret_key"]: "sandbox1", OTHER_CREDENTIALS["secret_key"]: "sandbox2"}
+CLIENTS = {TEST_CREDENTIALS["client_key"]: "sandbox1", OTHER_CREDENTIALS["client_key"]: "sandbox2"}
 
 PUBLISHED_CARD = "9410001234567890"
 IDEMPOTENCY_DAYS = 15
@@ -51,6 +56,31 @@ BANKS = (
 )  # fmt: skip
 UNPAID = {"waiting": "WAITING_FOR_DEPOSIT", "expired": "EXPIRED", "revoked": "CANCELED"}
 RECEIPT_TYPES = ("소득공제", "지출증빙")
+
+CONFIRM_SECONDS = 10 * 60
+"""How long after the buyer has agreed. The window itself lives 30 minutes."""
+WINDOW_SECONDS = 30 * 60
+WINDOW_METHODS = {"CARD": "card", "TRANSFER": "trans", "VIRTUAL_ACCOUNT": "vbank", "MOBILE_PHONE": "phone"}
+METHOD_NAMES = {"card": "카드", "trans": "계좌이체", "vbank": "가상계좌", "phone": "휴대폰", "easy_pay": "간편결제"}
+WINDOW_FIELDS = frozenset({
+    "method", "amount", "orderId", "orderName", "successUrl", "failUrl", "customerName", "customerEmail",
+    "customerMobilePhone", "taxFreeAmount", "windowTarget", "metadata", "card", "virtualAccount", "transfer",
+    "mobilePhone",
+})  # fmt: skip
+
+SCRIPT = """
+window.TossPayments = (clientKey) => ({
+  payment: ({customerKey}) => ({
+    requestPayment: (request) => new Promise((_, reject) => {
+      const onPhone = /Mobi/.test(navigator.userAgent);
+      const target = request.windowTarget === "self" || onPhone ? "page" : "frame";
+      const onTell = ({code, message}) => reject(Object.assign(new Error(message), {code}));
+      sandboxWindow.open({clientKey, customerKey, request, target}, onTell, {target}).catch(reject);
+    }),
+  }),
+});
+window.TossPayments.ANONYMOUS = "@@ANONYMOUS";
+"""
 
 WILL_ANSWER = {
     STOLEN: "INVALID_CARD_LOST_OR_STOLEN",
@@ -91,10 +121,13 @@ MESSAGES = {
 }
 
 
-class Simulator(Base, VirtualAccounts):
+class Simulator(Windows, VirtualAccounts):
     provider: ClassVar[str] = "tosspayments"
+    label: ClassVar[str] = "토스페이먼츠"
+    scripts: ClassVar = {"/v2/standard": SCRIPT}
     routes: ClassVar = (
         ("POST", r"/v1/payments/key-in", "charge", "key_in"),
+        ("POST", r"/v1/payments/confirm", "charge", "confirm"),
         ("POST", r"/v1/billing/authorizations/card", "issue", "issue"),
         ("POST", r"/v1/billing/([^/]+)", "charge", "charge_key"),
         ("DELETE", r"/v1/billing/([^/]+)", "delete", "delete_key"),
@@ -201,10 +234,131 @@ class Simulator(Base, VirtualAccounts):
         return Answer(200, b"")
 
     def find_order(self, account: str, _: Request, order_id: str) -> Answer:
-        return self._found(self.books.find(account, order_id))
+        charge = self.books.find(account, order_id)
+        opened = [v for v in self.visits.values() if (v.account, v.order_id) == (account, order_id)]
+        return json_answer(200, self._unconfirmed(opened[-1])) if opened and not charge else self._found(charge)
 
     def find_payment(self, account: str, _: Request, payment_key: str) -> Answer:
-        return self._found(self.books.by_tid(account, payment_key))
+        charge, opened = self.books.by_tid(account, payment_key), self._opened(account, payment_key)
+        return json_answer(200, self._unconfirmed(opened)) if opened and not charge else self._found(charge)
+
+    # the window
+
+    def arrive(self, params: dict[str, Any]) -> Visit:
+        account, request = CLIENTS.get(str(params.get("clientKey"))), params.get("request")
+        customer = str(params.get("customerKey") or "")
+        if account is None:
+            raise Refusal("INVALID_CLIENT_KEY", "잘못된 클라이언트 연동 정보입니다.")
+        if customer != "@@ANONYMOUS" and not re.fullmatch(r"[A-Za-z0-9\-_=.@]{2,50}", customer):
+            raise Refusal("INVALID_CUSTOMER_KEY", "잘못된 customerKey 입니다.")
+        if not isinstance(request, dict) or set(request) - WINDOW_FIELDS:
+            raise Refusal("INVALID_PARAMETERS", "파라미터가 올바르지 않습니다.")
+        method = WINDOW_METHODS.get(str(request.get("method")))
+        if method is None:
+            raise Refusal("NOT_SUPPORTED_METHOD", "지원하지 않는 결제수단입니다.")
+        _check_window(request, method)
+        if method == "vbank":
+            self._due(request.get("virtualAccount") or {})
+        return Visit(
+            account=account,
+            order_id=request["orderId"],
+            amount=request["amount"]["value"],
+            currency="KRW",
+            method=method,
+            name=request["orderName"],
+            details={"request": request, "target": params.get("target", "frame"), "opened_at": self.clock.now(),
+                     "payment_key": new_id("tviva", 40)},
+        )  # fmt: skip
+
+    def leave(self, visit: Visit, action: Action) -> Go | Tell:
+        """Closing the window on a desktop is told to the page. Anything else, and all on a phone, is a redirect."""
+        request, order = visit.details["request"], {"orderId": visit.order_id}
+        if action == "approve":
+            visit.details["agreed_at"] = self.clock.now()
+            proof = {"paymentType": "NORMAL", "paymentKey": visit.details["payment_key"], "amount": str(visit.amount)}
+            return Go(f"{request['successUrl']}?{urlencode(proof | order)}")
+        if action == "fail":
+            failed = {"code": "PAY_PROCESS_ABORTED", "message": "결제 진행 중 승인에 실패하여 결제가 중단되었습니다."}
+            return Go(f"{request['failUrl']}?{urlencode(failed | order)}")
+        if visit.details["target"] == "frame":
+            return Tell({"code": "USER_CANCEL", "message": "취소되었습니다."})
+        left = {"code": "PAY_PROCESS_CANCELED", "message": "사용자에 의해 결제가 취소되었습니다."}
+        return Go(f"{request['failUrl']}?{urlencode(left)}")
+
+    def confirm(self, account: str, request: Request) -> Answer:
+        body = _body(request)
+        payment_key, order_id, amount = (body.get(name) for name in ("paymentKey", "orderId", "amount"))
+        charge, visit = self.books.by_tid(account, str(payment_key)), self._opened(account, str(payment_key))
+        if charge and not charge.declined_by:
+            raise Refusal("ALREADY_PROCESSED_PAYMENT")
+        if visit is None:
+            raise Refusal("NOT_FOUND_PAYMENT")
+        agreed_at = visit.details.get("agreed_at")
+        if charge or agreed_at is None or agreed_at + CONFIRM_SECONDS < self.clock.now():
+            raise Refusal("NOT_FOUND_PAYMENT_SESSION")
+        if order_id != visit.order_id or type(amount) is not int or amount != visit.amount:
+            raise Refusal("INVALID_REQUEST", "인증된 결제 정보와 다릅니다.")
+        earlier = self.books.find(account, visit.order_id)
+        if earlier and not earlier.declined_by:
+            raise Refusal("DUPLICATED_ORDER_ID")
+        return self._take(visit, request)
+
+    def _take(self, visit: Visit, request: Request) -> Answer:
+        asked = visit.details["request"]
+        options = asked.get("card") or {}
+        code = request.forced or WILL_ANSWER.get(visit.details.get("will", ""))
+        charge = Charge(
+            account=visit.account,
+            order_id=visit.order_id,
+            pg_tid=visit.details["payment_key"],
+            amount=visit.amount + request.surplus,
+            currency="KRW",
+            time=self.clock.now(),
+            card="53614800****5671" if visit.method == "card" else "",
+            declined_by=code,
+            unpaid="waiting" if visit.method == "vbank" and not code else None,
+            details={"type": "NORMAL", "orderName": visit.name, "issuer": "51", "at": self._time(),
+                     "tx": new_id("tx_", 24), "approveNo": f"{len(self.books.charges) + 1:08d}",
+                     "taxFreeAmount": asked.get("taxFreeAmount", 0), "method": visit.method,
+                     "months": options.get("cardInstallmentPlan", 0), "easy_pay": options.get("easyPay")},
+        )  # fmt: skip
+        if visit.method == "vbank":
+            charge.details |= {
+                "bank": "88", "customer": asked.get("customerName"), "fixed": False, "secret": new_id("ps_", 30),
+                "due": self._due(asked.get("virtualAccount") or {}), "number": f"{secrets.randbelow(10**14):014d}",
+            }  # fmt: skip
+        self.books.add(charge)
+        if code:
+            raise Refusal(code)
+        return self._found(charge)
+
+    def _opened(self, account: str, payment_key: str) -> Visit | None:
+        found = (v for v in self.visits.values() if (v.account, v.details["payment_key"]) == (account, payment_key))
+        return next(found, None)
+
+    def _unconfirmed(self, visit: Visit) -> dict[str, Any]:
+        """A payment that was asked for in a window, before it is confirmed: nothing has moved."""
+        details, now = visit.details, self.clock.now()
+        agreed_at = details.get("agreed_at")
+        left = agreed_at + CONFIRM_SECONDS if agreed_at else details["opened_at"] + WINDOW_SECONDS
+        waiting = "IN_PROGRESS" if agreed_at else "READY"
+        return {
+            "version": "2022-11-16",
+            "mId": visit.account,
+            "paymentKey": details["payment_key"],
+            "type": "NORMAL",
+            "orderId": visit.order_id,
+            "orderName": visit.name,
+            "method": METHOD_NAMES[visit.method] if agreed_at else None,
+            "status": waiting if now <= left else "EXPIRED",
+            "totalAmount": visit.amount,
+            "balanceAmount": visit.amount,
+            "currency": "KRW",
+            "requestedAt": _iso(details["opened_at"]),
+            "approvedAt": None,
+            "failure": None,
+            "cancels": None,
+        }
 
     def cancel(self, account: str, request: Request, payment_key: str) -> Answer:
         body = _body(request)
@@ -432,6 +586,7 @@ class Simulator(Base, VirtualAccounts):
 
     def _payment(self, charge: Charge) -> dict[str, Any]:
         details = charge.details
+        method = details.get("method", "card")
         full_at_once = len(charge.cancels) == 1 and charge.balance == 0
         status = "PARTIAL_CANCELED" if charge.cancels else "DONE"
         payment = {
@@ -442,7 +597,7 @@ class Simulator(Base, VirtualAccounts):
             "type": details["type"],
             "orderId": charge.order_id,
             "orderName": details["orderName"],
-            "method": "카드",
+            "method": METHOD_NAMES["easy_pay" if details.get("easy_pay") else method],
             "status": "ABORTED" if charge.declined_by else "CANCELED" if full_at_once else status,
             "totalAmount": charge.amount,
             "balanceAmount": charge.balance,
@@ -450,13 +605,18 @@ class Simulator(Base, VirtualAccounts):
             "currency": "KRW",
             "requestedAt": details["at"],
             "approvedAt": None if charge.declined_by else details["at"],
-            "card": None if "number" in details else _card_object(charge.card, details["issuer"], details),
+            "card": _card_object(charge.card, details["issuer"], details) if charge.card else None,
+            "transfer": {"bankCode": "88", "settlementStatus": "INCOMPLETED"} if method == "trans" else None,
+            "mobilePhone": {"settlementStatus": "INCOMPLETED"} if method == "phone" else None,
+            "easyPay": None,
             "virtualAccount": None,
             "secret": None,
             "receipt": {"url": f"https://dashboard.tosspayments.com/receipt/{charge.pg_tid}"},
             "cancels": None,
             "failure": None,
         }
+        if wallet := details.get("easy_pay"):
+            payment["easyPay"] = {"provider": wallet, "amount": charge.amount, "discountAmount": 0}
         if charge.declined_by:
             code = charge.declined_by
             payment["failure"] = {"code": code, "message": MESSAGES.get(code, "결제에 실패했습니다.")}
@@ -485,6 +645,43 @@ def _check_email(body: dict[str, Any]) -> None:
     email = body.get("customerEmail")
     if email is not None and (not isinstance(email, str) or len(email) > 100 or "@" not in email):
         raise Refusal("INVALID_EMAIL")
+
+
+def _check_window(request: dict[str, Any], method: str) -> None:
+    """What the SDK checks before it opens a window."""
+    order_id, name, amount = request.get("orderId"), request.get("orderName"), request.get("amount")
+    if not isinstance(order_id, str) or not re.fullmatch(r"[A-Za-z0-9\-_=]{6,64}", order_id):
+        raise Refusal("INVALID_ORDER_ID")
+    if not isinstance(name, str) or not 1 <= len(name) <= 100:
+        raise Refusal("INVALID_ORDER_NAME")
+    if not isinstance(amount, dict) or type(amount.get("value")) is not int or amount["value"] < 1:
+        raise Refusal("INVALID_AMOUNT_VALUE", "결제 금액이 올바르지 않습니다.")
+    if amount.get("currency") != "KRW":
+        raise Refusal("INVALID_AMOUNT_CURRENCY", "결제 통화가 올바르지 않습니다.")
+    for field in ("successUrl", "failUrl"):
+        if not re.fullmatch(r"https?://[^\s?#]+", str(request.get(field))):
+            raise Refusal(f"INCORRECT_{field.removesuffix('Url').upper()}_URL_FORMAT")
+    if not re.fullmatch(r"[0-9]{8,15}", request.get("customerMobilePhone", "01012345678")):
+        raise Refusal("INVALID_PARAMETERS", "customerMobilePhone의 형식이 올바르지 않습니다.")
+    if len(request.get("customerName", "")) > 100 or request.get("taxFreeAmount", 0) > amount["value"]:
+        raise Refusal("INVALID_PARAMETERS", "파라미터가 올바르지 않습니다.")
+    _check_email(request)
+    own = {"card": "card", "trans": "transfer", "vbank": "virtualAccount", "phone": "mobilePhone"}[method]
+    if {"card", "transfer", "virtualAccount", "mobilePhone"} & set(request) - {own}:
+        raise Refusal("INVALID_PARAMETERS", "다른 결제수단의 파라미터입니다.")
+    if method == "card":
+        _check_card_options(request.get("card") or {}, amount["value"])
+
+
+def _check_card_options(card: dict[str, Any], amount: int) -> None:
+    fixed, longest = card.get("cardInstallmentPlan"), card.get("maxCardInstallmentPlan")
+    if fixed is not None and longest is not None:
+        raise Refusal("INVALID_CARD_INSTALLMENT_PLANS_WITH_MAX_AND_SINGLE")
+    months = fixed if longest is None else longest
+    if months not in (None, 0, *range(2, 13)) or (months and amount < 50_000):
+        raise Refusal("INVALID_CARD_INSTALLMENT_PLAN")
+    if card.get("flowMode") == "DIRECT" and not (card.get("cardCompany") or card.get("easyPay")):
+        raise Refusal("INVALID_PARAMETERS", "flowMode가 DIRECT면 cardCompany나 easyPay가 필요합니다.")
 
 
 def _check_cancel(charge: Charge, amount: object, expected_balance: object) -> None:

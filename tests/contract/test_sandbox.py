@@ -18,7 +18,7 @@ from chalicelib.domain.charging import Approved, KeyIssued, NotSent, Operation, 
 from chalicelib.domain.specs import OrderIdScope
 from infra.sandbox import PROVIDERS, run, server
 from infra.sandbox.server import NO_FUNDS
-from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock, needs
+from tests.contract.conftest import CARD, SPECIAL, TIMEOUT, Bench, SystemClock, needs, spec_of
 from tests.support.local_service import until
 
 
@@ -228,7 +228,7 @@ def test_expiry_follows_the_clock(bench):
 # --- virtual accounts ----------------------------------------------------------------------------------------------
 
 
-WITH_ACCOUNTS = [name for name in PROVIDERS if issubclass(server.module(name).Simulator, server.VirtualAccounts)]
+WITH_ACCOUNTS = [name for name in PROVIDERS if Operation.ISSUE_VIRTUAL_ACCOUNT in spec_of(name).operations]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from chalicelib.domain.charging import (
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.money import Money
+from chalicelib.domain.windows import PayMethod
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.ports import UnsupportedOperation
@@ -57,8 +58,10 @@ def state(bench, order_id):
 # --- every gateway that has them -----------------------------------------------------------------------------------
 
 
-def test_rules_go_with_the_operation():
-    assert [name for name, spec in SPECS.items() if spec.virtual_accounts] == ABLE
+def test_rules_go_with_the_accounts():
+    """By API, or in the window."""
+    in_window = [n for n, spec in SPECS.items() if spec.windows and PayMethod.VBANK in spec.windows.methods]
+    assert {name for name, spec in SPECS.items() if spec.virtual_accounts} == {*ABLE, *in_window}
 
 
 @pytest.mark.parametrize("provider", [name for name in ADAPTERS if name not in ABLE])
@@ -67,6 +70,8 @@ def test_the_others_refuse(connect, provider):
     account = VirtualAccountRequest("088", bench.clock.now() + timedelta(days=7))
     with pytest.raises(UnsupportedOperation, match=provider):
         issue(bench, account)
+    if SPECS[provider].virtual_accounts:  # in its window: tests/contract/test_windows.py
+        return
     with pytest.raises(UnsupportedOperation, match=provider):
         bench.gateway.revoke_virtual_account("x", "y", TIMEOUT)
     with pytest.raises(UnsupportedOperation, match=provider):
