@@ -1,6 +1,7 @@
-"""NHN KCP, REST API: key-in, charges of batch keys, cancels, query by KCP's number.
+"""NHN KCP, REST API: key-in, charges of batch keys, payments in its window, cancels, query by KCP's number.
 
-Source of the rules, unless a line says otherwise: KCP's developer pages (key-in, automatic payment, cancel, inquiry).
+Source of the rules, unless a line says otherwise: KCP's developer pages (key-in, automatic payment, standard payment,
+cancel, inquiry). The window's pure parts: `kcp_window.py`.
 How sure each fact is: docs/gateways/kcp.md.
 
 - Every value on the wire is text, amounts too. A charge is authenticated by the service certificate in its body alone;
@@ -12,6 +13,7 @@ How sure each fact is: docs/gateways/kcp.md.
 - There is no public table of codes. What the known ones do not say is read from the families that issuers' refusals
   come in, and from the words that come with a code.
 - How a key is issued from card data is not published for this API: an inference, and off unless the contract says so.
+- Nor is how a query shows a virtual account: an inference, which takes one for paid only if the reply names a deposit.
 """
 
 import base64
@@ -22,13 +24,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Approved,
+    ApproveResult,
+    AwaitingDeposit,
     Buyer,
     Cancelled,
     CancelRequest,
@@ -39,6 +43,7 @@ from chalicelib.domain.charging import (
     ChargeResult,
     Declined,
     DeleteResult,
+    DepositNotice,
     FindResult,
     GatewayCancel,
     IssueRequest,
@@ -48,15 +53,26 @@ from chalicelib.domain.charging import (
     NotSent,
     Operation,
     PaymentRequest,
+    RefundAccount,
     Unknown,
+    VirtualAccount,
 )
 from chalicelib.domain.declines import DeclineReason as R
+from chalicelib.domain.institutions import BANKS
 from chalicelib.domain.money import Money
 from chalicelib.domain.receipts import default_vat
-from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
+from chalicelib.domain.specs import (
+    CredentialField,
+    GatewaySpec,
+    OrderIdScope,
+    TestAccess,
+    VirtualAccountRules,
+    WindowRules,
+)
+from chalicelib.domain.windows import Authenticated, PayMethod, ReturnResult, WindowOrder, WindowPage
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, table
+from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, shown, table
 from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
 
@@ -72,6 +88,22 @@ URLS = MappingProxyType(
     }
 )
 
+WINDOW_URLS = MappingProxyType({
+    Environment.LIVE: {
+        "pc": "https://spay.kcp.co.kr", "mobile": "https://smpay.kcp.co.kr", "any": "https://*.kcp.co.kr",
+    },
+    Environment.TEST: {
+        "pc": "https://testspay.kcp.co.kr", "mobile": "https://testsmpay.kcp.co.kr", "any": "https://*.kcp.co.kr",
+    },
+})  # fmt: skip
+"""any: which of its servers the window loads from, frames and posts to, KCP does not say."""
+
+REFUND_BANKS = frozenset({
+    "002", "003", "004", "007", "011", "020", "023", "027", "031", "032", "034", "035", "037", "039", "045", "048",
+    "054", "064", "071", "081", "088", "089", "090", "092",
+})  # fmt: skip
+"""Clearing-house codes; KCP's are BK and the last two digits of these."""
+
 _PEM = r"\s*-----BEGIN {0}-----[A-Za-z0-9+/=\s]{{200,8000}}-----END {0}-----\s*"
 
 SPEC = GatewaySpec(
@@ -85,6 +117,7 @@ SPEC = GatewaySpec(
             Operation.CANCEL,
             Operation.PARTIAL_CANCEL,
             Operation.READ,
+            Operation.PAY_IN_WINDOW,
         }
     ),
     recalled=frozenset({Operation.ISSUE_BILLING_KEY}),
@@ -122,6 +155,19 @@ SPEC = GatewaySpec(
     settling_delay=timedelta(minutes=10),
     order_id_scope=OrderIdScope.NONE,
     test_access=TestAccess.PUBLIC,
+    windows=WindowRules(
+        methods=frozenset({PayMethod.CARD, PayMethod.TRANS, PayMethod.VBANK, PayMethod.PHONE}),
+        required=MappingProxyType({PayMethod.PHONE: ("buyer.name",)}),
+        recalled=frozenset({PayMethod.VBANK}),
+    ),
+    virtual_accounts=VirtualAccountRules(
+        banks=frozenset(),  # the buyer chooses in the window; by API this adapter issues none
+        refund_banks=REFUND_BANKS,
+        longest=timedelta(days=99),  # two digits in the window's form
+        revocable=False,
+        tells_expiry=False,
+    ),
+    notice_reply='<html><body><form><input type="hidden" name="result" value="0000"></form></body></html>',
 )
 
 
@@ -162,7 +208,8 @@ class Adapter(Base):
         """Asked by KCP's number only."""
         if not query.gateway_ref:
             return Unknown("cannot be asked by order id")
-        body = self._signed({"tno": query.gateway_ref, "pay_type": CARD_PAYMENT}, query.gateway_ref, CARD_PAYMENT)
+        pay_type = PAY_TYPES[query.pay_method]
+        body = self._signed({"tno": query.gateway_ref, "pay_type": pay_type}, query.gateway_ref, pay_type)
         if isinstance(body, Declined):
             return _unanswered(body)
         reply = self._send("/std/inquery", "find", timeout, body)
@@ -174,6 +221,10 @@ class Adapter(Base):
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         if not request.gateway_ref:
             raise UnsupportedOperation("kcp: no cancel by order id (net-cancel)")
+        if request.pay_method == PayMethod.VBANK and (
+            request.refund_to is None or not _is_refundable(request.refund_to)
+        ):
+            return NO_REFUND_ACCOUNT
         order = _cancel_order(request)
         body = self._signed(order, request.gateway_ref, order["mod_type"])
         if isinstance(body, Declined):
@@ -222,6 +273,67 @@ class Adapter(Base):
         gone = isinstance(refusal, Declined) and refusal.reason is R.BILLING_KEY_INVALID
         return KeyDeleted() if gone else refusal
 
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage | Declined | NotSent | Unknown:
+        """Refused if the private key cannot be opened: nobody could cancel such a payment."""
+        from chalicelib.gateways import kcp_window  # noqa: PLC0415 - only channels with a window need it
+
+        if self._private_key is None:
+            return KEY_NOT_OPENED
+        hosts = (self.window_urls["any"],)
+        if not order.terms.is_mobile:
+            fields = kcp_window.pc_fields(order, self._site_cd, self._clock.now())
+            script = f"{self.window_urls['pc']}/plugin/kcp_spay_hub.js"
+            return WindowPage("kcp", {"action": None, "fields": fields}, script, hosts)
+        body = self._certified(kcp_window.registration(order))
+        reply = self._send("/std/tradeReg/register", "open_window", timeout, body)
+        if not isinstance(reply, Reply):
+            return reply
+        registered = read_json(kcp_window.Registered, reply) if reply.status == 200 else None
+        if registered is None:
+            return Unknown(f"HTTP {reply.status} without a registration", unwell=True)
+        if registered.code != "0000":
+            code, message = quote_text(registered.code, 60), quote_text(registered.message or "")
+            return Declined(reason_of(code, message) or R.NOT_CHARGED, code, message)
+        if not registered.leads_to_kcp(self.window_urls["mobile"]):
+            return Unknown("the registration leads to no page of KCP's")
+        action, fields = kcp_window.mobile_form(order, self._site_cd, registered)
+        return WindowPage("kcp", {"action": action, "fields": fields}, hosts=hosts)
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:
+        from chalicelib.gateways import kcp_window  # noqa: PLC0415
+
+        return kcp_window.read_return(order, self._site_cd, fields)
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:
+        method = order.terms.pay_method
+        if self._private_key is None:
+            return KEY_NOT_OPENED
+        body = {
+            **back.proof,
+            "ordr_no": order.order_id,
+            "ordr_mony": str(order.request.amount.amount),
+            "pay_type": PAY_TYPES[method],
+        }
+        reply = self._send("/gw/enc/v1/payment", "approve", timeout, self._certified(body))
+        if not isinstance(reply, Reply):
+            return reply
+        payment = _success(_Payment, reply)
+        if payment is None:
+            return _refused_charge(reply)
+        if payment.order_no != order.order_id:
+            return Unknown("the reply is not about this order")
+        # The page's form says how to pay, and a buyer can change it: an account that was issued is no payment.
+        if payment.pay_method not in ANSWERED_AS[method]:
+            return Unknown(f"paid as {quote_text(payment.pay_method or 'nothing', 30)}, and not by {method}")
+        if method is PayMethod.VBANK:
+            return self._issued(payment)
+        return self._approved(payment, payment.amount)
+
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:
+        from chalicelib.gateways import kcp_window  # noqa: PLC0415
+
+        return kcp_window.read_notice(self._site_cd, fields)
+
     def _charge(self, operation: str, order_id: str, body: dict[str, str], timeout: float) -> ChargeResult:
         """Not sent if the private key cannot be opened: nobody could cancel such a charge."""
         if self._private_key is None:
@@ -236,12 +348,33 @@ class Adapter(Base):
             return Unknown("the reply is not about this order")
         return self._approved(payment, payment.amount)
 
-    def _found(self, state: "_State", query: ChargeQuery) -> Approved | Unknown:
+    def _found(self, state: "_State", query: ChargeQuery) -> Approved | AwaitingDeposit | Unknown:
         if (state.tno, state.order_no) != (query.gateway_ref, query.order_id):
             return Unknown("the reply is not about this order")
+        if query.pay_method == PayMethod.VBANK and state.ipgm_mnyx is None:
+            return self._issued(state) if state.status == "STIR" else _unclear(state)
         if state.balance is None:
-            return Unknown(f"status {quote_text(state.stat_ca_cd or 'none', 30)}, balance {state.rem_mny}")
+            return _unclear(state)
         return self._approved(state, state.balance)
+
+    def _issued(self, payment: "_Payment") -> AwaitingDeposit | Unknown:
+        """An account that nothing was paid into, as an approval and a query of it show it."""
+        account = self._account(payment)
+        if account is None:
+            return Unknown("the reply shows no virtual account")
+        return AwaitingDeposit(payment.tno, Money(payment.amount), account)
+
+    def _account(self, payment: "_Payment") -> VirtualAccount | None:
+        due_at = from_seoul(payment.va_date)
+        if not (due_at and payment.account and len(payment.account) <= 40):
+            return None
+        return VirtualAccount(
+            bank_code=_bank_code(payment.bankcode),
+            number=payment.account,
+            due_at=due_at,
+            issued_at=from_seoul(payment.app_time) or self._clock.now(),
+            holder=shown(payment.depositor),
+        )
 
     def _approved(self, payment: "_Payment", balance: int) -> Approved:
         """The reply names no currency: nothing but won is charged here.
@@ -250,24 +383,25 @@ class Adapter(Base):
         cancel of the whole, which bears the charge's.
         """
         cancels: tuple[GatewayCancel, ...] = ()
-        if balance < payment.amount:
+        if balance < payment.taken:
             cancels = (
                 GatewayCancel(
-                    gateway_ref=payment.tno if payment.stat_ca_cd == "STSC" else "",
-                    amount=Money(payment.amount - balance),
+                    gateway_ref=payment.tno if payment.status == "STSC" else "",
+                    amount=Money(payment.taken - balance),
                     cancelled_at=from_seoul(payment.can_time) or self._clock.now(),
                 ),
             )
         return Approved(
             gateway_ref=payment.tno,
-            amount=Money(payment.amount),
-            approved_at=from_seoul(payment.app_time) or self._clock.now(),
+            amount=Money(payment.taken),
+            approved_at=from_seoul(payment.paid_at) or self._clock.now(),
             approval_number=quote_text(payment.app_no or "", 60) or None,
-            card=_card_summary(
-                payment.card_cd, payment.card_name, payment.card_no, payment.card_bin_type_02, payment.acqu_cd
-            ),
+            card=_card_of(payment),
             balance=Money(balance),
             cancels=cancels,
+            account=self._account(payment),
+            bank_code=_bank_code(payment.bank_code),
+            easy_pay=EASY_PAYS.get(payment.card_other_pay_type or payment.pay_method or ""),
         )
 
     def _cancelled(self, cancel: "_Cancel", request: CancelRequest) -> CancelResult:
@@ -334,7 +468,7 @@ class Adapter(Base):
 
 def _order(order_id: str, request: PaymentRequest) -> dict[str, str]:
     amount = str(request.amount.amount)
-    body = {
+    return {
         "pay_method": "CARD",
         "cust_ip": request.browser_ip or "",
         "amount": amount,
@@ -342,37 +476,60 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, str]:
         "currency": WON,
         "quota": f"{request.quota if request.quota > 1 else 0:02}",
         "ordr_idxx": order_id,
-        "good_name": _text(request.name, 100) or "상품",
-        **_buyer(request.buyer),
+        "good_name": kcp_text(request.name, 100) or "상품",
+        **buyer_fields(request.buyer),
+        **amount_split(request),
     }
-    if request.tax_free:
-        taxable = request.amount.amount - request.tax_free
-        vat = default_vat(taxable) if request.vat is None else request.vat
-        body |= _taxes("comm", taxable, vat, request.tax_free)
-    return body
 
 
 def _issue_order(request: IssueRequest) -> dict[str, str]:
-    return {"pay_method": "CARD", "cust_ip": "", "ordr_idxx": request.order_id, **_buyer(request.customer)}
+    return {"pay_method": "CARD", "cust_ip": "", "ordr_idxx": request.order_id, **buyer_fields(request.customer)}
 
 
 def _cancel_order(request: CancelRequest) -> dict[str, str]:
+    is_whole, is_deposit = _is_whole(request), request.pay_method == PayMethod.VBANK
+    whole, part = ("STHD", "STPD") if is_deposit else ("STSC", "STPC")
     body = {
         "tno": request.gateway_ref,
-        "mod_type": "STSC" if _is_whole(request) else "STPC",
-        "mod_desc": _text(request.reason, 100) or "취소",
+        "mod_type": whole if is_whole else part,
+        "mod_desc": kcp_text(request.reason, 100) or "취소",
     }
-    if not _is_whole(request):
+    if not is_whole:
         body |= {"mod_mny": str(request.amount.amount), "rem_mny": str(request.balance.amount)}
         if request.tax_free:
             taxable = request.amount.amount - request.tax_free
             vat = default_vat(taxable) if request.vat is None else request.vat
             body |= _taxes("mod", taxable, vat, request.tax_free)
+    if is_deposit and request.refund_to:
+        body |= _refund(request.refund_to, "MDSC00" if is_whole else "MDSC04" if request.tax_free else "MDSC03")
     return body
+
+
+def _refund(refund_to: RefundAccount, kind: str) -> dict[str, str]:
+    """What a deposit is refunded with besides. Seen in programs that use KCP's old client."""
+    return {
+        "mod_sub_type": kind,
+        "mod_comp_type": "MDCP01",  # checked for its number, and not for whose it is
+        "mod_bankcode": f"BK{(refund_to.bank or '')[1:]}",
+        "mod_account": re.sub(r"\D", "", refund_to.account or ""),
+        "mod_depositor": kcp_text(refund_to.holder, 40),
+    }
+
+
+def _is_refundable(refund_to: RefundAccount) -> bool:
+    return bool(refund_to.bank in REFUND_BANKS and refund_to.account and kcp_text(refund_to.holder, 40))
 
 
 def _is_whole(request: CancelRequest) -> bool:
     return request.amount == request.balance == request.charged
+
+
+def amount_split(request: PaymentRequest) -> dict[str, str]:
+    if not request.tax_free:
+        return {}
+    taxable = request.amount.amount - request.tax_free
+    vat = default_vat(taxable) if request.vat is None else request.vat
+    return _taxes("comm", taxable, vat, request.tax_free)
 
 
 def _taxes(prefix: str, taxable: int, vat: int, tax_free: int) -> dict[str, str]:
@@ -395,17 +552,17 @@ def _card(card: Card) -> dict[str, str]:
     return body
 
 
-def _buyer(buyer: Buyer) -> dict[str, str]:
+def buyer_fields(buyer: Buyer) -> dict[str, str]:
     """Optional here, so what does not fit is cut or left out rather than refused."""
     email, tel = buyer.email or "", buyer.tel or ""
     return {
-        "buyr_name": _text(buyer.name, 40),
-        "buyr_mail": email if len(email) <= 100 and _text(email, 100) == email else "",
+        "buyr_name": kcp_text(buyer.name, 40),
+        "buyr_mail": email if len(email) <= 100 and kcp_text(email, 100) == email else "",
         "buyr_tel2": tel if re.fullmatch(r"[0-9+-]{1,20}", tel) else "",
     }
 
 
-def _text(text: str | None, limit: int) -> str:
+def kcp_text(text: str | None, limit: int) -> str:
     """Without the characters that KCP refuses in texts."""
     return cut(re.sub(r"[,&;\n\\|'\"<>]+", " ", text or ""), limit)
 
@@ -446,17 +603,52 @@ class _Payment(_Result):
     card_no: str | None = None
     acqu_cd: str | None = None
     card_bin_type_02: str | None = None
-    # of a charge that is asked about
-    stat_ca_cd: str | None = None
+    # of what was paid in the window
+    pay_method: str | None = None
+    card_other_pay_type: str | None = None
+    bank_code: str | None = None
+    # of a virtual account
+    account: str | None = None
+    bankcode: str | None = None
+    depositor: str | None = None
+    va_date: str | None = None
+    # of what is asked about
+    status: str | None = None
     can_time: str | None = None
 
+    @property
+    def taken(self) -> int:
+        return self.amount
 
-_OptionalAmount = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""Every value is text here: one that there is not may be left out, or empty."""
+    @property
+    def paid_at(self) -> str | None:
+        return self.app_time
 
 
 class _State(_Payment):
-    rem_mny: _OptionalAmount = Field(None, ge=0)
+    """Each way to pay has names of its own for some of it. ipgm_mnyx: what was paid into a virtual account."""
+
+    status: str | None = Field(
+        None, validation_alias=AliasChoices("stat_ca_cd", "stat_bk_cd", "stat_hp_cd", "shop_status")
+    )
+    rem_mny: int | None = Field(None, ge=0, validation_alias=AliasChoices("rem_mny", "bk_rem_mny", "hp_rem_mny"))
+    app_time: str | None = Field(None, validation_alias=AliasChoices("app_time", "hp_app_time"))
+    ipgm_mnyx: int | None = Field(None, gt=0)
+    ipgm_time: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        """Every value is text here: one that there is not may be left out, or empty."""
+        return {name: text for name, text in value.items() if text != ""} if isinstance(value, dict) else value
+
+    @property
+    def taken(self) -> int:
+        return self.ipgm_mnyx or self.amount
+
+    @property
+    def paid_at(self) -> str | None:
+        return self.ipgm_time or self.app_time
 
     @property
     def balance(self) -> int | None:
@@ -465,14 +657,17 @@ class _State(_Payment):
         An untouched charge must show its whole amount: of one that cannot be cancelled in parts it might show nothing,
         and that would look like a cancel.
         """
-        match self.stat_ca_cd:
-            case "STSR" if self.rem_mny == self.amount:
-                return self.amount
-            case "STPC" if self.rem_mny is not None and self.rem_mny < self.amount:
+        match self.status:
+            case "STSR" if self.rem_mny == self.taken:
+                return self.taken
+            case "STPC" if self.rem_mny is not None and self.rem_mny < self.taken:
                 return self.rem_mny
             case "STSC" if not self.rem_mny:
                 return 0
         return None
+
+
+_OptionalAmount = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class _Cancel(_Result):
@@ -499,7 +694,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
         return Unknown(f"HTTP {reply.status} without a code", unwell=True)
     code = quote_text(result.res_cd, 60)
     message = quote_text(result.res_msg or code)
-    if reason := _reason(code, message):
+    if reason := reason_of(code, message):
         return Declined(reason, code, message)
     if code not in UNKNOWN_CODES:
         log.warning("kcp: code %r is not mapped, outcome unknown", code)
@@ -516,6 +711,10 @@ def _refused_charge(reply: Reply) -> Declined | Unknown:
     return refusal
 
 
+def _unclear(state: _State) -> Unknown:
+    return Unknown(f"status {quote_text(state.status or 'none', 30)}, balance {state.rem_mny}")
+
+
 def _unanswered(refusal: Declined | Unknown) -> Unknown:
     """A refused question says nothing about the charge."""
     if isinstance(refusal, Unknown):
@@ -523,7 +722,7 @@ def _unanswered(refusal: Declined | Unknown) -> Unknown:
     return Unknown("the query was refused", refusal.code, unwell=refusal.reason is R.CHANNEL_REJECTED)
 
 
-def _reason(code: str, message: str) -> R | None:
+def reason_of(code: str, message: str) -> R | None:
     """Why it is a no; None if it may be none."""
     if code in DECLINES or code in CANCEL_DECLINES or code in UNKNOWN_CODES:
         return DECLINES.get(code) or CANCEL_DECLINES.get(code)
@@ -536,6 +735,12 @@ def _reason(code: str, message: str) -> R | None:
     if OUR_CREDENTIALS.search(message):
         return R.CHANNEL_REJECTED
     return R.BILLING_KEY_INVALID if KEY_GONE.search(message) else None
+
+
+def _card_of(payment: _Payment) -> CardSummary | None:
+    if payment.pay_method not in CARD_LIKE:
+        return None
+    return _card_summary(payment.card_cd, payment.card_name, payment.card_no, payment.card_bin_type_02, payment.acqu_cd)
 
 
 def _card_summary(
@@ -554,15 +759,58 @@ def _card_summary(
     )
 
 
+def _bank_code(code: str | None) -> str | None:
+    """The clearing house's: KCP's ends in its last two digits, but for banks that have merged since."""
+    digits = f"0{code[-2:]}" if code and re.fullmatch(r"(BK)?0?\d{2}", code) else ""
+    digits = MERGED_BANKS.get(digits, digits)
+    return digits if digits in BANKS else None
+
+
 # --- codes ------------------------------------------------------------------------------------------------------
 
 WON = "410"
-CARD_PAYMENT = "PACA"
+PAY_TYPES: Mapping[str, str] = MappingProxyType({"card": "PACA", "trans": "PABK", "vbank": "PAVC", "phone": "PAMC"})
+"""V1's word -> KCP's."""
+
+CARD_LIKE = frozenset({"PACA", "PAKM", "PANP", None})
+"""Cards, and the money that Kakao Pay and Naver Pay have of a buyer: chosen among the cards. None: not told."""
+
+ANSWERED_AS: Mapping[PayMethod, frozenset[str | None]] = MappingProxyType(
+    {
+        PayMethod.CARD: CARD_LIKE - {None},
+        PayMethod.TRANS: frozenset({"PABK"}),
+        PayMethod.VBANK: frozenset({"PAVC"}),
+        PayMethod.PHONE: frozenset({"PAMC"}),
+    }
+)
+
+EASY_PAYS: Mapping[str, str] = MappingProxyType(
+    {
+        "OT01": "samsungpay",
+        "OT03": "ssgpay",
+        "OT11": "lpay",
+        "OT12": "payco",
+        "OT13": "kakaopay",
+        "OT16": "naverpay",
+        "OT21": "applepay",
+        "OT23": "tosspay",
+        "PAKM": "kakaopay",
+        "PANP": "naverpay",
+    }
+)
+
+MERGED_BANKS: Mapping[str, str] = MappingProxyType({"005": "081", "021": "088", "026": "088"})
 
 KEY_NOT_OPENED = Declined(
     R.CHANNEL_REJECTED,
     "private_key",
     "개인키를 열 수 없습니다. 개인키 파일과 비밀번호를 확인해 주세요. (the private key cannot be opened)",
+)
+
+NO_REFUND_ACCOUNT = Declined(
+    R.INVALID_REQUEST,
+    "refund_account",
+    "가상계좌 환불에는 예금주, 은행, 계좌번호가 필요합니다. (a deposit is refunded to an account)",
 )
 
 NO_GROUP = Declined(

@@ -8,12 +8,15 @@ checkout_orders_v2, payments_payment_v2, vault_payment_tokens_v3. How sure each 
   no money and can be repeated by whoever knows these two, and then captured with the card, which nobody could repeat.
 - HTTP 201 may carry a declined card: only the capture's own status says what became of the money.
 - An order takes one capture, ever. After the six hours for which PayPal knows a request id, the order still does.
+- In the window the buyer approves an order at PayPal, and we capture it. PayPal is asked about it before: client ids
+  are public, and with one a buyer can open, and perhaps change, orders as he likes.
 - Every call needs a bearer token, which lives for hours. Asking for one per payment ends in 429: a process keeps them.
 - No birth date, no password digits: they are not sent. No net-cancel.
 """
 
 import base64
 import hashlib
+import hmac
 import json
 import logging
 import re
@@ -54,7 +57,8 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import EXPONENTS, Money
-from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
+from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess, WindowRules
+from chalicelib.domain.windows import Authenticated, PayMethod, ReturnResult, WindowOrder, WindowPage
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import Shown, codes, instant, plain_text, quote_text, read_json, table
@@ -65,6 +69,11 @@ log = logging.getLogger(__name__)
 URLS = MappingProxyType({
     Environment.LIVE: "https://api-m.paypal.com",
     Environment.TEST: "https://api-m.sandbox.paypal.com",
+})  # fmt: skip
+
+WINDOW_URLS = MappingProxyType({
+    Environment.LIVE: {"checkout": "https://www.paypal.com"},
+    Environment.TEST: {"checkout": "https://www.sandbox.paypal.com"},
 })  # fmt: skip
 
 WHOLE = frozenset({"HUF", "JPY", "TWD"})
@@ -102,6 +111,15 @@ SPEC = GatewaySpec(
         # Neither tells test from live: they are unknown at the other host.
         CredentialField("client_id", "클라이언트 ID (Client ID)", secret=False, pattern=r"[!-9;-~]{1,200}"),
         CredentialField("client_secret", "시크릿 키 (Secret)", pattern=r"[!-~]{1,200}"),
+        # Without it nobody could tell that a window's order pays anybody else.
+        CredentialField(
+            "merchant_id",
+            "판매자 ID (Merchant ID)",
+            secret=False,
+            required=False,
+            pattern="[2-9A-HJ-NP-Z]{13}",
+            adds=frozenset({Operation.PAY_IN_WINDOW}),
+        ),
     ),
     # No limit is published. Nobody but us can capture an order of ours, and a card network answers within the minute:
     # ten leave room for a capture that waits somewhere on the way.
@@ -110,6 +128,7 @@ SPEC = GatewaySpec(
     idempotent_for=ORDERS_KEPT,
     find_window=FIND_WINDOW,
     field_rules=(FieldRule("quota", "[01]", "할부를 지원하지 않습니다. (no instalments)"),),
+    windows=WindowRules(methods=frozenset({PayMethod.PAYPAL}), recalled=frozenset({PayMethod.PAYPAL})),
     test_access=TestAccess.PUBLIC,
 )  # fmt: skip
 
@@ -126,6 +145,8 @@ class Adapter(Base):
         pair = f"{credentials.get('client_id', '')}:{credentials.get('client_secret', '')}"
         self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._account = hashlib.sha256(f"{base_url} {pair}".encode()).hexdigest()
+        self._secret = credentials.get("client_secret", "")
+        self._merchant_id = credentials.get("merchant_id")
         self._base_url = base_url
         self._http = http
         self._clock = clock
@@ -148,10 +169,15 @@ class Adapter(Base):
         return self._charge(order_id, request.amount, card, timeout)
 
     def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
-        """By the capture's number if it is known, else by opening the order once more, which shows the one there is."""
+        """By PayPal's number of the order or the capture; else by opening the order again, which shows the old one."""
         deadline = self._clock.monotonic() + timeout
-        if query.gateway_ref:
+        found: str | Declined | NotSent | Unknown
+        if kept := query.kept.get("order"):
+            found = kept
+        elif query.gateway_ref:
             found = self._order_of_capture(query.gateway_ref, query.order_id, timeout / 2)
+        elif query.pay_method == PayMethod.PAYPAL:
+            return Unknown("what was opened for a window cannot be asked for without its number")
         elif self._clock.now() - query.requested_at > FIND_WINDOW:
             return Unknown("PayPal no longer knows the request by which it could be asked")
         else:
@@ -160,11 +186,58 @@ class Adapter(Base):
         if not isinstance(found, str):
             return _unanswered(found)
         # Asked again by its number, in case the repeated request is answered with the first state, not the latest.
-        reply = self._call("GET", f"/v2/checkout/orders/{_path(found)}", "find", deadline - self._clock.monotonic())
-        if not isinstance(reply, Reply):
-            return _unanswered(reply)
-        order = _order(reply, query.order_id, found)
-        return self._found(order) if isinstance(order, _Order) else _unanswered(order)
+        order = self._read_order(found, query.order_id, deadline - self._clock.monotonic())
+        if not isinstance(order, _Order):
+            return _unanswered(order)
+        if kept and not self._is_surely_ours(order, query.order_id):
+            return Unknown("what the browser came back with is no order of ours")
+        return self._found(order)
+
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage | Declined | NotSent | Unknown:
+        """PayPal's own page, to which the browser is sent: it allows no frame around it."""
+        from chalicelib.gateways.paypal_v2_window import page  # noqa: PLC0415 - needed for windows only
+
+        opened = self._open_window_order(order, timeout)
+        if not isinstance(opened, _Order):
+            return opened
+        if opened.status in AGREED_STATUSES:  # and the way back got lost: on from there
+            return page(order, opened.id, None)
+        url = opened.approve_url
+        if not url.startswith(f"{self.window_urls['checkout']}/"):
+            return Unknown(f"order {quote_text(opened.status, 30)} without a page for the buyer", unwell=True)
+        return page(order, opened.id, url)
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:  # noqa: ARG002 - nothing in it is signed
+        from chalicelib.gateways.paypal_v2_window import read_return  # noqa: PLC0415 - needed for windows only
+
+        return read_return(fields)
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ChargeResult:
+        """Capture the order that we have opened, if that is the one the buyer has approved, and as it was opened.
+
+        The number comes from a browser, where anybody can make up a PayPal order that names our order id. So the
+        opening is repeated, which tells the number of ours; and the order is read, as its amount may have been changed.
+        """
+        deadline = self._clock.monotonic() + timeout
+        opened = self._open_window_order(order, timeout / 3)
+        if not isinstance(opened, _Order):
+            return _before_charge(opened)
+        if opened.id != back.proof["order"]:
+            return NotSent("the browser came back with another PayPal order", unwell=False)
+        # A repeated request may be answered with the first state, not the latest.
+        approved = self._read_order(opened.id, order.order_id, (deadline - self._clock.monotonic()) / 2)
+        if not isinstance(approved, _Order):
+            return _before_charge(approved)
+        if not self._is_surely_ours(approved, order.order_id):
+            return NotSent("the PayPal order does not show that it pays us", unwell=False)
+        if approved.payments.captures:
+            return self._outcome(approved) or Unknown("an order with captures and without an outcome")
+        if approved.amount != order.request.amount:
+            return NotSent("the PayPal order is for another amount", unwell=False)
+        if approved.status != "APPROVED":
+            return Declined(R.NOT_CHARGED, "ORDER_NOT_APPROVED", f"the order is {quote_text(approved.status, 30)}")
+        request_id = f"{self._secret_id(order.order_id)}-capture"
+        return self._capture(approved.id, order.order_id, {}, request_id, deadline - self._clock.monotonic())
 
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         if not request.gateway_ref:
@@ -211,22 +284,66 @@ class Adapter(Base):
             return _before_charge(opened)
         if opened.payments.captures:
             return Unknown("the order id was charged before")
-        path = f"/v2/checkout/orders/{_path(opened.id)}/capture"
         body = {"payment_source": {"card": card}}
-        left = deadline - self._clock.monotonic()
-        reply = self._call("POST", path, "charge", left, body, f"{order_id}-capture")  # known for 6 hours
-        if not isinstance(reply, Reply):
-            return reply
-        order = _order(reply, order_id, opened.id)
-        if not isinstance(order, _Order):
-            return order
-        return self._outcome(order) or Unknown(f"order {quote_text(order.status, 30)} without a capture")
+        return self._capture(opened.id, order_id, body, f"{order_id}-capture", deadline - self._clock.monotonic())
 
     def _open_order(self, order_id: str, amount: Money, timeout: float) -> "_Order | Declined | NotSent | Unknown":
         """The order of this id of ours, new or not. Its body must not depend on who asks: hence no name, no buyer."""
         body = {"intent": "CAPTURE", "purchase_units": [{"custom_id": order_id, "amount": _amount(amount)}]}
-        reply = self._call("POST", "/v2/checkout/orders", "open_order", timeout, body, order_id)  # known for 6 hours
-        return _order(reply, order_id) if isinstance(reply, Reply) else reply
+        return self._create(order_id, body, order_id, timeout)
+
+    def _open_window_order(self, order: WindowOrder, timeout: float) -> "_Order | Declined | NotSent | Unknown":
+        """The same for a window. It is opened under a name that nobody can guess.
+
+        Our order id is in the window's address. A buyer who used it as a request id before us could slip in an order
+        of his own, which would then be taken for ours.
+        """
+        from chalicelib.gateways.paypal_v2_window import order_body  # noqa: PLC0415 - needed for windows only
+
+        body = order_body(order, _amount(order.request.amount))
+        return self._create(order.order_id, body, self._secret_id(order.order_id), timeout)
+
+    def _secret_id(self, order_id: str) -> str:
+        return hmac.new(self._secret.encode(), order_id.encode(), hashlib.sha256).hexdigest()
+
+    def _create(
+        self, order_id: str, body: Mapping[str, Any], request_id: str, timeout: float
+    ) -> "_Order | Declined | NotSent | Unknown":
+        reply = self._call("POST", "/v2/checkout/orders", "open_order", timeout, body, request_id)  # known for 6 hours
+        return self._order(reply, order_id) if isinstance(reply, Reply) else reply
+
+    def _read_order(self, paypal_id: str, order_id: str, timeout: float) -> "_Order | Declined | NotSent | Unknown":
+        reply = self._call("GET", f"/v2/checkout/orders/{_path(paypal_id)}", "find", timeout)
+        return self._order(reply, order_id, paypal_id) if isinstance(reply, Reply) else reply
+
+    def _capture(
+        self, paypal_id: str, order_id: str, body: Mapping[str, Any], request_id: str, timeout: float
+    ) -> ChargeResult:
+        path = f"/v2/checkout/orders/{_path(paypal_id)}/capture"
+        reply = self._call("POST", path, "charge", timeout, body, request_id)  # known for 6 hours
+        if not isinstance(reply, Reply):
+            return reply
+        order = self._order(reply, order_id, paypal_id)
+        if not isinstance(order, _Order):
+            return order
+        return self._outcome(order) or Unknown(f"order {quote_text(order.status, 30)} without a capture")
+
+    def _order(self, reply: Reply, order_id: str, paypal_id: str | None = None) -> "_Order | Declined | Unknown":
+        """The order of that id of ours, and of PayPal's if it is known, that pays us."""
+        if reply.status not in SUCCESS:
+            return _refusal(reply)
+        order = read_json(_Order, reply)
+        if order is None:
+            return Unknown("the reply shows no order", unwell=True)
+        if order.id != (paypal_id or order.id) or order.custom_ids - {order_id}:
+            return Unknown("the reply is not about this order")
+        if self._merchant_id and order.payee_id not in {None, self._merchant_id}:
+            return Unknown("the order pays another account than the channel's merchant_id")
+        return order
+
+    def _is_surely_ours(self, order: "_Order", order_id: str) -> bool:
+        """It names our order id, and us. What a buyer has made up may name nobody, or somebody by a mail address."""
+        return order.custom_ids == {order_id} and order.payee_id is not None and order.payee_id == self._merchant_id
 
     def _order_of_capture(self, capture_id: str, order_id: str, timeout: float) -> str | Declined | NotSent | Unknown:
         """PayPal's number of the order that the capture belongs to."""
@@ -252,8 +369,8 @@ class Adapter(Base):
         """What became of the money; None if nobody has tried to take it."""
         capture = order.payments.capture
         if capture is None:
-            if order.status == "PAYER_ACTION_REQUIRED":  # 3-D Secure: a page for a buyer who is not there
-                return Declined(R.CARD_NOT_SUPPORTED, order.status, "the card needs the buyer's confirmation")
+            if order.status == "PAYER_ACTION_REQUIRED":  # 3-D Secure, say: a page for a buyer who is not there
+                return Declined(R.CARD_NOT_SUPPORTED, order.status, "it needs the buyer's confirmation")
             return None
         if sum(other.status not in FAILED_STATUSES for other in order.payments.captures) > 1:
             return Unknown("more than one capture")
@@ -280,7 +397,7 @@ class Adapter(Base):
             gateway_ref=capture.id,
             amount=amount,
             approved_at=instant(capture.create_time) or self._clock.now(),
-            card=_card_summary(order.payment_source.card) if order.payment_source else None,
+            card=order.card,
             balance=Money(amount.amount - back, amount.currency),
             cancels=tuple(sorted(map(self._cancel_of, done), key=lambda cancel: cancel.cancelled_at)),
         )
@@ -514,8 +631,14 @@ class _Payments(_Wire):
         return next((c for c in self.captures if c.status not in FAILED_STATUSES), next(iter(self.captures), None))
 
 
+class _Payee(_Wire):
+    merchant_id: str | None = None
+
+
 class _PurchaseUnit(_Wire):
     custom_id: str | None = None
+    amount: Shown[_Amount] = None
+    payee: Shown[_Payee] = None
     payments: _Payments = _Payments()
 
 
@@ -527,6 +650,8 @@ class _Card(_Wire):
 
 class _PaymentSource(_Wire):
     card: _Card | None = None
+    paypal: dict[str, Any] | None = None
+    """A wallet that paid. Whose it is, nobody here needs to know."""
 
 
 class _Order(_Wire):
@@ -534,10 +659,31 @@ class _Order(_Wire):
     status: str
     purchase_units: list[_PurchaseUnit] = Field(min_length=1, max_length=1)
     payment_source: Shown[_PaymentSource] = None
+    links: Shown[list[_Link]] = None
 
     @property
     def payments(self) -> _Payments:
         return self.purchase_units[0].payments
+
+    @property
+    def amount(self) -> Money | None:
+        shown = self.purchase_units[0].amount
+        return shown.money if shown else None
+
+    @property
+    def payee_id(self) -> str | None:
+        payee = self.purchase_units[0].payee
+        return payee.merchant_id if payee else None
+
+    @property
+    def approve_url(self) -> str:
+        """Where the buyer approves it; empty if there is nothing to approve."""
+        return next((link.href for link in self.links or () if link.rel in ("payer-action", "approve")), "")
+
+    @property
+    def card(self) -> CardSummary | None:
+        source = self.payment_source
+        return None if source is None or source.paypal is not None else _card_summary(source.card)
 
     @property
     def custom_ids(self) -> set[str | None]:
@@ -575,18 +721,6 @@ def _parent(links: Sequence[_Link] | None, kind: str) -> str | None:
     hrefs = [link.href for link in links or () if link.rel == "up"]
     found = (re.search(rf"/{kind}/([0-9A-Za-z]+)$", href) for href in hrefs)
     return next((match[1] for match in found if match), None)
-
-
-def _order(reply: Reply, order_id: str, paypal_id: str | None = None) -> _Order | Declined | Unknown:
-    """The order of that id of ours, and of PayPal's if it is known."""
-    if reply.status not in SUCCESS:
-        return _refusal(reply)
-    order = read_json(_Order, reply)
-    if order is None:
-        return Unknown("the reply shows no order", unwell=True)
-    if order.id != (paypal_id or order.id) or order.custom_ids - {order_id}:
-        return Unknown("the reply is not about this order")
-    return order
 
 
 def _refusal(reply: Reply) -> Declined | Unknown:
@@ -665,6 +799,9 @@ TAKEN_STATUSES = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
 FAILED_STATUSES = frozenset({"DECLINED", "FAILED"})
 UNCHARGED_STATUSES = frozenset({"CREATED", "APPROVED", "VOIDED"})
 """Of an order that has no captures. Money moves by a capture only, and we alone can ask for one."""
+
+AGREED_STATUSES = frozenset({"APPROVED", "COMPLETED"})
+"""Of an order whose buyer has done his part."""
 
 KEY_GONE_CODES = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "TOKEN_ID_NOT_FOUND"})
 

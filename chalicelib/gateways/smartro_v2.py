@@ -1,10 +1,12 @@
-"""Smartro, new module: charges of billing keys, and cancels.
+"""Smartro, new module: charges of billing keys, payments in its window, and cancels.
 
 Source of the rules: the vendor's manual as far as its pages are public, and public code that talks to it. How sure each
 fact is: docs/gateways/smartro_v2.md.
 
 - Keys are issued in Smartro's window only; `read_registration` reads what the window reports.
-- There is no query, and nothing undoes a charge by order number: a lost reply needs a person.
+- There is no query by order number, and nothing undoes a charge by it: a lost reply to a key's charge needs a person.
+- Of a payment in the window the browser brings Smartro's number (Tid) and a token (TrAuthKey). The two approve it, and
+  later ask about it; nothing else does (`smartro_v2_window.py`).
 - Nobody has published the codes of refusals. A charge is declined only where the answer says in Korean why; any other
   answer is unknown.
 - Each call is a JSON object under AES, in an envelope that names the merchant. The encryption is what authenticates it.
@@ -20,19 +22,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Approved,
+    ApproveResult,
     Cancelled,
     CancelRequest,
     CancelResult,
     CardSummary,
+    ChargeQuery,
     ChargeResult,
     Declined,
+    DepositNotice,
+    FindResult,
     GatewayCancel,
     IssueResult,
     KeyIssued,
@@ -43,13 +49,25 @@ from chalicelib.domain.charging import (
 )
 from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
-from chalicelib.domain.specs import CredentialField, FieldRule, GatewaySpec, OrderIdScope, TestAccess
+from chalicelib.domain.specs import (
+    CredentialField,
+    FieldRule,
+    GatewaySpec,
+    OrderIdScope,
+    TestAccess,
+    VirtualAccountRules,
+    WindowRules,
+)
+from chalicelib.domain.windows import Authenticated, PayMethod, ReturnResult, WindowOrder, WindowPage
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
 from chalicelib.gateways.wire import codes, cut, from_seoul, quote_text, read_json, seoul, table
 from chalicelib.gateways.words import refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from chalicelib.gateways.smartro_v2_window import Shop
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +77,29 @@ URLS = MappingProxyType(
         Environment.TEST: "https://tapproval.smartropay.co.kr",
     }
 )
+WINDOW_URLS = MappingProxyType(
+    {
+        Environment.LIVE: {
+            "pc": "https://pay.smartropay.co.kr",
+            "mobile": "https://mpay.smartropay.co.kr",
+            "all": "https://*.smartropay.co.kr",
+        },
+        Environment.TEST: {
+            "pc": "https://tpay.smartropay.co.kr",
+            "mobile": "https://tmpay.smartropay.co.kr",
+            "all": "https://*.smartropay.co.kr",
+        },
+    }
+)
+"""Nobody shows what else the window loads: `all` is for the page's rules of what it may."""
 
 SPEC = GatewaySpec(
     provider="smartro_v2",
     label="스마트로(신모듈)",
     # A removal and an issue by card data are described in public, but not where to send them.
-    operations=frozenset({Operation.CHARGE_BILLING_KEY, Operation.CANCEL, Operation.PARTIAL_CANCEL}),
+    operations=frozenset(
+        {Operation.CHARGE_BILLING_KEY, Operation.CANCEL, Operation.PARTIAL_CANCEL, Operation.PAY_IN_WINDOW}
+    ),
     recalled=frozenset({Operation.CANCEL, Operation.PARTIAL_CANCEL}),
     currencies=frozenset({"KRW"}),
     credentials=(
@@ -86,6 +121,26 @@ SPEC = GatewaySpec(
         FieldRule("buyer.tel", r"[0-9 ()+.-]*[0-9][0-9 ()+.-]*", "숫자로 된 전화번호여야 합니다. (digits)"),
     ),
     max_cancels=999,  # CancelSeq has three digits
+    windows=WindowRules(
+        methods=frozenset({PayMethod.CARD, PayMethod.TRANS, PayMethod.VBANK, PayMethod.PHONE}),
+        required=MappingProxyType(
+            {
+                PayMethod.CARD: ("buyer.tel",),
+                PayMethod.TRANS: ("buyer.tel",),
+                PayMethod.VBANK: ("buyer.tel", "account_due"),
+                PayMethod.PHONE: ("buyer.tel", "digital"),
+            }
+        ),
+        # A cancel by the number that the browser brought would be no net-cancel: it may be another order's (`approve`).
+        net_cancel_window=None,
+        recalled=frozenset({PayMethod.TRANS, PayMethod.VBANK, PayMethod.PHONE}),
+        answers_questions=True,
+    ),
+    # Nobody has published how to send a refund account, nor how to close an account.
+    virtual_accounts=VirtualAccountRules(
+        banks=frozenset(), refund_banks=frozenset(), longest=timedelta(days=90), revocable=False, tells_expiry=False
+    ),
+    notice_reply="OK",
 )
 
 
@@ -99,6 +154,7 @@ class Adapter(Base):
     ) -> None:
         del pg_id  # a label: the mid names the contract
         self._mid = credentials.get("mid", "")
+        self._ssp_mall_id = credentials.get("ssp_mall_id", "")
         self._merchant_key = credentials.get("merchant_key", "")
         self._cancel_password = credentials.get("cancel_password", "")
         self._base_url = base_url
@@ -108,25 +164,100 @@ class Adapter(Base):
     def charge_billing_key(
         self, order_id: str, request: PaymentRequest, secret: Mapping[str, str], timeout: float
     ) -> ChargeResult:
-        order = _order(order_id, request)
+        order = purchase(order_id, request)
         key, amount = secret["billing_key"], order["Amt"]
+        order |= {"PayMethod": "CARD", "CardQuota": f"{request.quota if request.quota > 1 else 0:02}", "CardPoint": "0"}
         order |= {"Mid": self._mid, "BillTokenKey": key, "MallUserId": secret["mall_user_id"]}
         # No secret of the merchant's goes in: it shows that nothing was garbled, not who sent it.
-        order |= {"EdiDate": seoul(self._clock.now()), "VerifyValue": _digest(key, self._mid, amount)}
+        order |= {"EdiDate": seoul(self._clock.now()), "VerifyValue": digest(key, self._mid, amount)}
         reply = self._send("/payment/approval/ssbbill.do", "charge_billing_key", order, timeout)
         return self._charged(reply, order_id, request.amount) if isinstance(reply, Reply) else reply
 
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         if not request.gateway_ref:
             raise UnsupportedOperation("smartro_v2: no cancel by order id (net-cancel)")
+        if request.pay_method == PayMethod.VBANK:
+            text = "가상계좌 환불은 스마트로 가맹점 페이지에서 처리해 주세요. (refund it in Smartro's merchant pages)"
+            return Declined(R.CHANNEL_REJECTED, "VBANK", text)
         order = _cancel_order(request)
         order |= {"Mid": self._mid, "CancelPwd": self._cancel_password}
-        order["HashData"] = _digest(order["Tid"], self._merchant_key, order["CancelAmt"], order["PartialCancelCode"])
+        order["HashData"] = digest(order["Tid"], self._merchant_key, order["CancelAmt"], order["PartialCancelCode"])
         reply = self._send("/payment/approval/cancel.do", "cancel", order, timeout)
         return self._cancelled(reply, request) if isinstance(reply, Reply) else reply
 
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage:  # noqa: ARG002 - nothing is asked
+        from chalicelib.gateways import smartro_v2_window as window  # noqa: PLC0415 - only a window needs it
+
+        now, urls, is_mobile = self._clock.now(), self.window_urls, order.terms.is_mobile
+        mode = "REAL" if urls == WINDOW_URLS[Environment.LIVE] else "STG"
+        form = window.parameters(order, self._shop, self._ssp_mall_id, now)
+        # A phone's browser leaves our page and is sent to ReturnUrl with a form; elsewhere the script calls back.
+        params = {"mode": mode, "callback": not is_mobile, "form": form}
+        # Its version is there for browsers that would take an old one from their cache.
+        script = (
+            f"{urls['mobile' if is_mobile else 'pc']}/asset/js/SmartroPAY-1.0.min.js?version={seoul(now, '%Y%m%d')}"
+        )
+        return WindowPage("smartro_v2", params, script, tuple(dict.fromkeys(urls.values())))
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:
+        from chalicelib.gateways import smartro_v2_window as window  # noqa: PLC0415
+
+        return window.read_return(order, self._shop, fields)
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:
+        """An approval of another order than ours is not given back: that order may be paid, and shipped, long since.
+
+        Who pays for two orders can bring the proof of the one to the other. If Smartro answers a used proof with its
+        first answer, a cancel would undo the payment that we have told the merchant of.
+        """
+        from chalicelib.gateways import smartro_v2_window as window  # noqa: PLC0415
+
+        asked = order.request.amount
+        reply = self._post("/payment/approval/urlCallApproval.do", "approve", back.proof, timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        payment = _answer(window.WindowPayment, reply, *window.APPROVED_CODES[order.terms.pay_method])
+        if payment is None:
+            return _refusal(reply)
+        result = window.read_payment(payment, order.order_id, back.kept, self._shop, self._clock.now())
+        if not isinstance(result, Unknown) and result.amount != asked:
+            result = Unknown("the reply shows another amount", payment.code)
+        if isinstance(result, Unknown):
+            log.error("smartro_v2: an approval for %s is for a person to look at: %s", order.order_id, result.detail)
+        return result
+
+    def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
+        """Only a payment in the window can be asked about, with what the browser brought."""
+        from chalicelib.gateways import smartro_v2_window as window  # noqa: PLC0415
+
+        if not query.kept:
+            raise UnsupportedOperation("smartro_v2: no query of a charge")
+        proof = {name: query.kept[name] for name in ("Tid", "TrAuthKey")}
+        reply = self._post("/payment/approval/approvalInquiry.do", "find", proof, timeout)
+        if not isinstance(reply, Reply):
+            return reply
+        payment = _answer(window.WindowPayment, reply, *window.FOUND_CODES[PayMethod(query.pay_method)])
+        if payment is not None:
+            return window.read_payment(payment, query.order_id, query.kept, self._shop, self._clock.now())
+        # A refused question is no refused payment, unless it says of this very payment why it was refused.
+        refusal, named = _refusal(reply), read_json(window.Named, reply)
+        if isinstance(refusal, Unknown) or (named and (named.tid, named.order_id) == (proof["Tid"], query.order_id)):
+            return refusal
+        return Unknown(refusal.message, refusal.code)
+
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:
+        from chalicelib.gateways import smartro_v2_window as window  # noqa: PLC0415
+
+        return window.read_notice(fields, self._shop)
+
+    @property
+    def _shop(self) -> "Shop":
+        from chalicelib.gateways.smartro_v2_window import Shop  # noqa: PLC0415
+
+        return Shop(self._mid, self._merchant_key)
+
     def _charged(self, reply: Reply, order_id: str, asked: Money) -> ChargeResult:
-        payment = _answer(_Payment, reply, *CHARGED_CODES)
+        payment = _answer(Payment, reply, *CHARGED_CODES)
         if payment is None:
             return _refusal(reply)
         if payment.order_id != order_id:
@@ -138,7 +269,7 @@ class Adapter(Base):
             amount=Money(payment.amount),
             approved_at=from_seoul(payment.authorized_on, "%y%m%d%H%M%S") or self._clock.now(),
             approval_number=payment.approval_number,
-            card=_card_summary(payment.card_name, payment.card_number),
+            card=card_summary(payment.card_name, payment.card_number),
         )
 
     def _cancelled(self, reply: Reply, request: CancelRequest) -> CancelResult:
@@ -166,14 +297,16 @@ class Adapter(Base):
             text = "상점 키는 32자 이상이어야 합니다. (merchant_key must be 32 long at least)"
             return Declined(R.CHANNEL_REJECTED, "merchant_key", text)
         sealed = aes.encrypt_base64(json.dumps(order, ensure_ascii=False), self._merchant_key[:32], NO_MASK)
-        envelope = {"EncData": sealed, "Mid": self._mid}
+        return self._post(path, operation, {"EncData": sealed, "Mid": self._mid}, timeout)
+
+    def _post(self, path: str, operation: str, body: Mapping[str, str], timeout: float) -> Reply | NotSent | Unknown:
         return self._http.ask(
             "POST",
             self._base_url + path,
             operation=f"smartro_v2.{operation}",
             timeout=timeout,
             headers={"Content-Type": "application/json;charset=utf-8"},
-            body=json.dumps(envelope).encode(),
+            body=json.dumps(body).encode(),
         )
 
 
@@ -191,22 +324,21 @@ def read_registration(fields: Mapping[str, str], order_id: str, credentials: Map
         return Declined(refusal_reason(message) or R.ISSUER_DECLINED, quote_text(code, 60), message)
     key = aes.decrypt_base64(fields.get("BillTokenKey", ""), credentials["merchant_key"][:32], NO_MASK)
     card, user = fields.get("DisplayCardNo", ""), fields.get("MallUserId", "")
-    verified = _digest(mid, key or "", card, code, SALT).encode()
+    verified = digest(mid, key or "", card, code, SALT).encode()
     if not (key and user) or not hmac.compare_digest(verified, fields.get("VerifyValue", "").encode()):
         return Unknown("the registration was not made by Smartro")
     if (fields.get("Mid"), fields.get("Moid")) != (mid, order_id):
         return Unknown("the registration is not about this order")
-    summary = _card_summary(fields.get("IssuerCardNm"), card)
+    summary = card_summary(fields.get("IssuerCardNm"), card)
     return KeyIssued({"billing_key": key, "mall_user_id": user}, summary or CardSummary())
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
 
-def _order(order_id: str, request: PaymentRequest) -> dict[str, str]:
+def purchase(order_id: str, request: PaymentRequest) -> dict[str, str]:
     buyer = request.buyer
     order = {
-        "PayMethod": "CARD",
         "Moid": order_id,
         "Amt": str(request.amount.amount),
         "GoodsCnt": "1",
@@ -216,8 +348,6 @@ def _order(order_id: str, request: PaymentRequest) -> dict[str, str]:
         "BuyerEmail": cut(buyer.email, 60),
         "MallIp": "127.0.0.1",  # ours changes from call to call; this is what others send
         "UserIp": cut(request.browser_ip, 40) or "127.0.0.1",
-        "CardQuota": f"{request.quota if request.quota > 1 else 0:02}",
-        "CardPoint": "0",
     }
     return order | _shares("", request.amount, request.tax_free, request.vat)
 
@@ -245,7 +375,7 @@ def _shares(prefix: str, amount: Money, tax_free: int, vat: int | None) -> dict[
     return {prefix + name: str(share) for name, share in shares.items()}
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
     return base64.b64encode(hashlib.sha256("".join(parts).encode()).digest()).decode()
 
 
@@ -260,7 +390,7 @@ class _Result(BaseModel):
     approval_number: str | None = Field(None, alias="AuthCode")
 
 
-class _Payment(_Result):
+class Payment(_Result):
     tid: str = Field(alias="Tid", min_length=1)
     order_id: str = Field(alias="Moid")
     amount: int = Field(alias="Amt")
@@ -315,7 +445,7 @@ def _not_cancelled(reply: Reply) -> Declined | Unknown:
     return Unknown(refusal.message, refusal.code)
 
 
-def _card_summary(name: str | None, number: str | None) -> CardSummary | None:
+def card_summary(name: str | None, number: str | None) -> CardSummary | None:
     """Without Smartro's codes of card companies, which are not public. A number that is not masked is not kept."""
     masked = quote_text(number, 20) if number and "*" in number else None
     return CardSummary(name=name, publisher_name=name, number=masked) if name or masked else None
@@ -324,15 +454,15 @@ def _card_summary(name: str | None, number: str | None) -> CardSummary | None:
 # --- codes ------------------------------------------------------------------------------------------------------
 
 SALT = "SMARTRO!@#"
+"""Public, and the same for all merchants."""
 NO_MASK = bytes(16)
 """Of the first block; only the first 32 characters of the merchant key encrypt."""
-"""Public, and the same for all merchants."""
 
 CHARGED_CODES = ("3001", "0000")
 CANCELLED_CODES = ("2001", "2211")
 
-UNKNOWN_CODES = codes("0000 2001 2211 3001 4000 4100 A000")
-"""Success, but of something else than was asked for, or without what belongs to it."""
+UNKNOWN_CODES = codes("0000 2001 2013 2211 3001 4000 4100 4110 7001 A000")
+"""Success, but of something else than was asked for, or without what belongs to it. 2013: cancelled before."""
 
-DECLINES: Mapping[str, R] = table()
-"""Nobody has published a code that means no."""
+DECLINES: Mapping[str, R] = table((R.BUYER_CANCELLED, "U999 W034"))
+"""Nobody has published a code that means no, but for a public program that knows these two."""

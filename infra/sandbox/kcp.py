@@ -1,17 +1,22 @@
-"""NHN KCP, REST API: key-in, charges and deletion of batch keys, cancels, inquiry, and keys from card data.
+"""NHN KCP, REST API: key-in, charges and deletion of batch keys, cancels, inquiry, keys from card data; and its window.
 
 Source: KCP's developer pages. Seen in public code: 8038, 8133 and 8128, and that KCP's numbers are 14 digits that begin
 with the day. Our own reading, since the pages are silent: that a used order id is no obstacle (`refuses_duplicates`
 shows the other possibility: the same card and amount on the same day), that a balance used up by parts stays STPC, and
 the whole issue from card data. KCP's table of codes is not public: those with an X or SB in them, and their texts, are
 this simulator's own.
+
+The window: its script, its form and what m_Completepayment is told, the registration for phones and the approval are as
+KCP's pages and public code have them. Our own reading: how the approval and the inquiry show a virtual account (STIR
+until something is paid in, then also what the deposit notice says), and that it is refunded with what the old client
+takes. An account that is due looks as it did before. What phones bring back is in EUC-KR, which has been seen.
 """
 
 import base64
 import itertools
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from cryptography import x509
@@ -27,15 +32,18 @@ from infra.sandbox.server import (
     Answer,
     Cancel,
     Charge,
+    Clock,
     Key,
     Refusal,
     Request,
+    VirtualAccounts,
     card_outcome,
     json_answer,
     masked,
+    new_id,
     seoul,
 )
-from infra.sandbox.server import Simulator as Base
+from infra.sandbox.windows import Action, Go, Tell, Visit, Windows
 
 # Throw-away keys, made for this file and trusted by nobody else; in the format of those that KCP hands out.
 TEST_CREDENTIALS = {
@@ -198,19 +206,56 @@ MESSAGES = {
     "SB06": "취소 요청 금액이 남은 금액보다 큽니다.",
     "SB07": "존재하지 않는 배치키입니다.",
     "SB08": "삭제된 배치키입니다.",
+    "SB09": "이미 사용된 인증정보입니다.",
+    "SB10": "입금되지 않은 가상계좌입니다.",
+    "3001": "사용자가 결제를 취소하였습니다.",
+    "SB11": "본인 인증에 실패하였습니다.",
 }
+
+PAY_TYPES = {"card": "PACA", "trans": "PABK", "vbank": "PAVC", "phone": "PAMC"}
+PC_METHODS = {"100000000000": "card", "010000000000": "trans", "001000000000": "vbank", "000010000000": "phone"}
+MOBILE_METHODS = {"CARD": "card", "BANK": "trans", "VCNT": "vbank", "MOBX": "phone"}
+ACTIONS = {"card": "card", "trans": "acnt", "vbank": "vcnt", "phone": "mobx"}
+ANSWER = ("res_cd", "res_msg", "ordr_chk", "tran_cd", "enc_info", "enc_data", "use_pay_method")
+WINDOW_FIELDS = ("site_cd", "ordr_idxx", "good_mny", "good_name", "pay_method", "currency")
+WINDOW_CARD = "5361480012345671"
+
+SCRIPT = """
+const complete = window.m_Completepayment;
+if (typeof complete !== "function") throw new Error("m_Completepayment has to be there before this script");
+window.GetField = (form, answer) => {
+  for (const [name, value] of Object.entries(answer)) if (form.elements[name]) form.elements[name].value = value;
+};
+window.KCP_Pay_Execute_Web = (form) => {
+  const tell = (answer) => complete(answer, () => {});
+  sandboxWindow.open(Object.fromEntries(new FormData(form)), tell)
+    .catch(({code, message}) => tell({res_cd: code, res_msg: message}));
+};
+"""
 
 _numbers = itertools.count(secrets.randbelow(500_000))
 
 
-class Simulator(Base):
+class Simulator(Windows, VirtualAccounts):
     provider: ClassVar[str] = "kcp"
+    label: ClassVar[str] = "NHN KCP"
+    scripts: ClassVar = {"/plugin/kcp_spay_hub.js": SCRIPT}
+    forms: ClassVar = {"/pay/jsp/encodingFilter/encodingFilter.jsp": "utf-8"}
+    notice_form: ClassVar[str | None] = "euc-kr"
+    notice_wants: ClassVar[str | None] = r'name="result" value="0000"'
     routes: ClassVar = (
         ("POST", r"/gw/hub/v1/payment", "charge", "hub"),
         ("POST", r"/gw/mod/v1/cancel", "cancel", "cancel"),
         ("POST", r"/std/inquery", "find", "inquire"),
+        ("POST", r"/std/tradeReg/register", "window", "register"),
+        ("POST", r"/gw/enc/v1/payment", "charge", "approve"),
     )
     refuses_duplicates = False
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.trades: dict[str, dict[str, str]] = {}
+        """What phones' windows were registered for, by approval key."""
 
     def operation(self, request: Request) -> str | None:
         """One path serves three operations."""
@@ -240,7 +285,14 @@ class Simulator(Base):
         return json_answer(200, {"res_cd": refusal.code, "res_msg": message, "res_en_msg": "refused"})
 
     def usual_refusal(self, operation: str) -> str:
-        return {"charge": "CC61", "issue": "CCX5", "cancel": "8178", "find": "SB04", "delete": "DM10"}[operation]
+        return {
+            "charge": "CC61",
+            "issue": "CCX5",
+            "cancel": "8178",
+            "find": "SB04",
+            "delete": "DM10",
+            "window": "3101",
+        }[operation]
 
     def hub(self, account: str, request: Request) -> Answer:
         operation = self.operation(request)
@@ -314,8 +366,12 @@ class Simulator(Base):
         charge = self.books.by_tid(account, body["tno"])
         if charge is None or charge.declined_by:
             raise Refusal("SB04")
+        if charge.unpaid:
+            raise Refusal("SB10")
         if charge.balance == 0:
             raise Refusal("8133")
+        if _method(charge) == "vbank":
+            body = {**body, "mod_type": _refund_type(body)}
         if body["mod_type"] == "STSC":
             return self._cancel_whole(charge, body["mod_desc"])
         if body["mod_type"] == "STPC":
@@ -355,9 +411,146 @@ class Simulator(Base):
         _need(body, "tno", "pay_type")
         _check_signature(account, body, "tno", "pay_type")
         charge = self.books.by_tid(account, body["tno"])
-        if charge is None or body["pay_type"] != "PACA":
+        if charge is None or body["pay_type"] != PAY_TYPES[_method(charge)]:
             raise Refusal("SB04")
         return _ok(self._payment(charge))
+
+    # the window
+
+    def arrive(self, params: dict[str, Any]) -> Visit:
+        """With the form of a PC, which KCP's script reads, or the one that a phone posts."""
+        _need(params, *WINDOW_FIELDS)
+        if params["site_cd"] not in ACCOUNTS:
+            raise Refusal("3014")
+        amount, order_id, mobile = _amount(params["good_mny"]), params["ordr_idxx"], "approval_key" in params
+        method = (MOBILE_METHODS if mobile else PC_METHODS).get(params["pay_method"])
+        if method is None or params["currency"] != ("410" if mobile else "WON") or not amount:
+            raise Refusal("3101")
+        _check_texts(params)
+        if mobile:
+            self._check_registered(params, method)
+        elif missing := [name for name in ANSWER if name not in params]:
+            raise Refusal("DM10", f"필수값 누락({missing[0]})")
+        if method == "phone":
+            _need(params, "buyr_name", "shop_user_id")
+        details = {"params": params, "mobile": mobile, "due": self._due(params, mobile=mobile)}
+        return Visit(params["site_cd"], order_id, amount, "KRW", method, params["good_name"], details)
+
+    def register(self, account: str, request: Request) -> Answer:
+        """A phone's window begins with this, from server to server."""
+        body = request.json() or {}
+        _need(body, "ordr_idxx", "good_mny", "good_name", "pay_method", "Ret_URL")
+        _check_texts(body)
+        if not _amount(body["good_mny"]) or body["pay_method"] not in MOBILE_METHODS:
+            return json_answer(200, {"Code": "3101", "Message": MESSAGES["3101"]})
+        key = new_id("", 40)
+        self.trades[key] = {**body, "site_cd": account}
+        url = f"http://{request.headers['host']}/pay/mobileGW.kcp"
+        return json_answer(200, {"Code": "0000", "Message": "", "approvalKey": key, "PayUrl": url, "traceNo": key[:20]})
+
+    def _check_registered(self, params: dict[str, Any], method: str) -> None:
+        trade = self.trades.get(params["approval_key"], {})
+        names = ("site_cd", "ordr_idxx", "good_mny", "pay_method", "Ret_URL")
+        if any(params.get(name) != trade.get(name) for name in names):
+            raise Refusal("SB03", "거래등록 정보와 다릅니다.")
+        if params.get("ActionResult") != ACTIONS[method] or params.get("encoding_trans") != "UTF-8":
+            raise Refusal("SB03")
+        if not params.get("PayUrl", "").endswith("/pay/mobileGW.kcp"):
+            raise Refusal("SB03")
+
+    def _due(self, params: dict[str, Any], *, mobile: bool) -> float:
+        """Until when to pay in: a moment on phones; days and a time on PCs; three days if nothing is said."""
+        now = self.clock.kst()
+        if mobile:
+            text = params.get("ipgm_date") or f"{now + timedelta(days=3):%Y%m%d}235959"
+        else:
+            day = now + timedelta(days=int(params.get("vcnt_expire_term") or 3))
+            text = f"{day:%Y%m%d}{params.get('vcnt_expire_term_time') or '235959'}"
+        return datetime.strptime(f"{text}+0900", "%Y%m%d%H%M%S%z").timestamp()
+
+    def leave(self, visit: Visit, action: Action) -> Go | Tell:
+        given = visit.details["params"]
+        answer = {name: given[name] for name in ("site_cd", "ordr_idxx", "good_mny")}
+        if action == "approve":
+            visit.details["enc_info"] = secrets.token_urlsafe(60)
+            answer |= {
+                "res_cd": "0000",
+                "res_msg": "정상",
+                "tran_cd": "00100000",
+                "enc_data": visit.visit_id,
+                "enc_info": visit.details["enc_info"],
+                "use_pay_method": next(bits for bits, method in PC_METHODS.items() if method == visit.method),
+                "ordr_chk": f"{visit.order_id}|{visit.amount}",
+            }
+        else:
+            code = {"cancel": "3001", "fail": "SB11"}[action]
+            answer |= {"res_cd": code, "res_msg": MESSAGES[code]}
+        return Go(given["Ret_URL"], answer, "euc-kr") if visit.details["mobile"] else Tell(answer)
+
+    def approve(self, account: str, request: Request) -> Answer:
+        """What the buyer has agreed to, once. KCP compares order and amount with what the window has shown."""
+        body = request.json() or {}
+        _need(body, "tran_cd", "enc_data", "enc_info", "ordr_no", "ordr_mony", "pay_type")
+        visit = self.visits.get(body["enc_data"])
+        if (
+            visit is None
+            or (visit.account, visit.outcome, body["tran_cd"]) != (account, "approve", "00100000")
+            or body["enc_info"] != visit.details["enc_info"]
+            or body["ordr_no"] != visit.order_id
+        ):
+            raise Refusal("SB03", "포맷에러(enc_data)")
+        if _amount(body["ordr_mony"]) != visit.amount:
+            raise Refusal("8059")
+        if visit.details.get("used"):
+            raise Refusal("SB09")
+        visit.details["used"] = True
+        charge = self._window_charge(visit, request)
+        self.books.add(charge)
+        if charge.declined_by:
+            raise Refusal(charge.declined_by)
+        return _ok(self._approval(charge))
+
+    def _window_charge(self, visit: Visit, request: Request) -> Charge:
+        tno = self._number()
+        charge = Charge(
+            account=visit.account,
+            order_id=visit.order_id,
+            pg_tid=tno,
+            amount=visit.amount + request.surplus,
+            currency="KRW",
+            time=self.clock.now(),
+            card=masked(WINDOW_CARD) if visit.method == "card" else "",
+            declined_by=request.forced or WILL_ANSWER.get(visit.details.get("will", "")),
+            details={"method": visit.method, "quota": "00", "app_no": f"{len(self.books.charges) + 1:08d}"},
+        )
+        if visit.method == "vbank":
+            charge.details |= {"due": visit.details["due"], "number": f"T{tno}"}
+            charge.unpaid = None if charge.declined_by else "waiting"
+        return charge
+
+    def deposit(self, charge: Charge) -> None:
+        charge.unpaid = None
+        charge.details["paid_at"] = self.clock.now()
+
+    def reverse(self, charge: Charge) -> None:
+        charge.unpaid = "waiting"
+        del charge.details["paid_at"]
+
+    def notice(self, charge: Charge) -> dict[str, Any]:
+        return {
+            "site_cd": charge.account,
+            "tno": charge.pg_tid,
+            "order_no": charge.order_id,
+            "tx_cd": "TX00",
+            "tx_tm": _time(self.clock.now()),
+            "ipgm_name": "홍길동",
+            "remitter": "홍길동",
+            "ipgm_mnyx": str(charge.amount),
+            "bank_code": "BK88",
+            "account": charge.details["number"],
+            "op_cd": "13" if charge.unpaid else "50",
+            "noti_id": self._number(),
+        }
 
     def _is_duplicate(self, account: str, card: str, amount: int) -> bool:
         today = self.clock.kst().date()
@@ -393,6 +586,8 @@ class Simulator(Base):
     def _approval(self, charge: Charge) -> dict[str, str]:
         """The answer to a charge. It names no currency."""
         common = {name: value for name, value in self._payment(charge).items() if name in APPROVAL_FIELDS}
+        if _method(charge) != "card":
+            return common | {"escw_yn": "N"}
         return common | {
             "card_mny": str(charge.amount),
             "coupon_mny": "0",
@@ -410,24 +605,50 @@ class Simulator(Base):
     def _payment(self, charge: Charge) -> dict[str, str]:
         """A charge as the inquiry shows it: no list of its cancels, only what is left and when the last one was."""
         last = charge.cancels[-1] if charge.cancels else None
-        status = {"captured": "STSR", "declined": "STAF"}.get(charge.state, "STPC")
+        status = {"captured": "STSR", "declined": "STAF", "waiting": "STIR", "expired": "STIR"}.get(
+            charge.state, "STPC"
+        )
         if last and last.pg_tid == charge.pg_tid:
             status = "STSC"
-        return {
+        common = {
             "tno": charge.pg_tid,
             "order_no": charge.order_id,
-            "pay_method": "PACA",
+            "pay_method": PAY_TYPES[_method(charge)],
             "amount": str(charge.amount),
-            "rem_mny": str(charge.balance),
-            "stat_ca_cd": status,
-            "app_time": _time(charge.time),
             "can_time": _time(last.time) if last else "",
-            "card_name": "삼성카드",
-            "card_no": charge.card,
-            "quota": charge.details["quota"],
-            "noinf": "N",
-            "app_no": "" if charge.declined_by else charge.details["app_no"],
-            "canc_card_yn": "Y" if status == "STSC" else "N",
+            "app_time": _time(charge.time),
+        }
+        balance, app_no = str(charge.balance), "" if charge.declined_by else charge.details["app_no"]
+        match _method(charge):
+            case "trans":
+                named = {"bank_name": "신한은행", "bank_code": "BK88", "stat_bk_cd": status, "bk_rem_mny": balance}
+            case "phone":
+                named = {"stat_hp_cd": status, "hp_rem_mny": balance, "hp_app_time": common["app_time"]}
+            case "vbank":
+                named = self._account(charge) | {"shop_status": status, "rem_mny": balance}
+            case _:
+                named = {
+                    "rem_mny": balance,
+                    "stat_ca_cd": status,
+                    "card_name": "삼성카드",
+                    "card_no": charge.card,
+                    "quota": charge.details["quota"],
+                    "noinf": "N",
+                    "app_no": app_no,
+                    "canc_card_yn": "Y" if status == "STSC" else "N",
+                }
+        return common | named
+
+    def _account(self, charge: Charge) -> dict[str, str]:
+        paid_at = charge.details.get("paid_at")
+        return {
+            "bankname": "신한은행",
+            "bankcode": "BK88",
+            "depositor": "한국사이버결제",
+            "account": charge.details["number"],
+            "va_date": _time(charge.details["due"]),
+            "ipgm_mnyx": str(charge.amount) if paid_at else "",
+            "ipgm_time": _time(paid_at) if paid_at else "",
         }
 
     def _number(self) -> str:
@@ -437,6 +658,7 @@ class Simulator(Base):
 
 APPROVAL_FIELDS = {
     "tno", "order_no", "pay_method", "amount", "app_time", "card_name", "card_no", "quota", "noinf", "app_no",
+    "bank_name", "bank_code", "hp_app_time", "bankname", "bankcode", "depositor", "account", "va_date",
 }  # fmt: skip
 
 
@@ -454,6 +676,35 @@ def _hub_operation(body: dict[str, Any]) -> str:
     if (body.get("pay_method"), body.get("tx_type")) == ("BATCH", "10005010"):
         return "delete"
     return OPERATIONS.get(str(body.get("card_tx_type")), "charge")
+
+
+def _method(charge: Charge) -> str:
+    """V1's word. What was not paid in the window was paid by card."""
+    return str(charge.details.get("method", "card"))
+
+
+def _refund_type(body: dict[str, str]) -> str:
+    """What would be sent for a card, once all that a deposit is refunded with is in order."""
+    _need(body, "mod_sub_type", "mod_comp_type", "mod_bankcode", "mod_account", "mod_depositor")
+    kinds = {("STHD", "MDSC00"): "STSC", ("STPD", "MDSC03"): "STPC", ("STPD", "MDSC04"): "STPC"}
+    kind = kinds.get((body["mod_type"], body["mod_sub_type"]))
+    if kind is None or body["mod_comp_type"] != "MDCP01" or ("tax_flag" in body) != (body["mod_sub_type"] == "MDSC04"):
+        raise Refusal("SB03", "포맷에러(mod_sub_type)")
+    if not re.fullmatch(r"BK\d{2}", body["mod_bankcode"]) or not re.fullmatch(r"\d{1,20}", body["mod_account"]):
+        raise Refusal("SB03", "포맷에러(환불계좌)")
+    return kind
+
+
+def _check_texts(body: dict[str, Any]) -> None:
+    texts = [str(body.get(name, "")) for name in ("good_name", "buyr_name", "buyr_mail", "buyr_tel2")]
+    if len(texts[0].encode()) > 100 or any(map(_has_forbidden, texts)):
+        raise Refusal("SB03", "포맷에러(주문정보)")
+    if not re.fullmatch(r"[0-9A-Za-z]{1,40}", body["ordr_idxx"]):
+        raise Refusal("SB03", "포맷에러(ordr_idxx)")
+    if body.get("tax_flag") and sum(_amount(body[f"comm_{n}_mny"]) for n in ("tax", "vat", "free")) != _amount(
+        body["good_mny"]
+    ):
+        raise Refusal("8059")
 
 
 def _need(body: dict[str, str], *names: str) -> None:
@@ -479,15 +730,9 @@ def _order_amount(body: dict[str, str]) -> int:
         raise Refusal("8059")
     if (body.get("pay_method"), body["currency"]) != ("CARD", WON):
         raise Refusal("3101")
-    if not re.fullmatch(r"[0-9A-Za-z]{1,40}", body["ordr_idxx"]):
-        raise Refusal("SB03", "포맷에러(ordr_idxx)")
-    texts = [body.get(name, "") for name in ("good_name", "buyr_name", "buyr_mail", "buyr_tel2")]
-    if len(body["good_name"].encode()) > 100 or any(map(_has_forbidden, texts)):
-        raise Refusal("SB03", "포맷에러(주문정보)")
+    _check_texts({**body, "good_mny": body["amount"]})
     if not re.fullmatch(r"\d{2}", body["quota"]) or (int(body["quota"]) > 1 and amount < 50_000):
         raise Refusal("CCX4")
-    if "tax_flag" in body and sum(_amount(body[f"comm_{name}_mny"]) for name in ("tax", "vat", "free")) != amount:
-        raise Refusal("8059")
     return amount
 
 

@@ -1,11 +1,15 @@
-"""PayPal REST: tokens, orders by card and by vaulted card, captures, refunds, the vault.
+"""PayPal REST: tokens, orders by card, by vaulted card and by wallet, captures, refunds, the vault; the buyer's page.
 
 Source: PayPal's public OpenAPI documents. Our own reading, since they are silent: that an order opened without a
 payment source is CREATED and can be read for good; that a request id belongs to one path; that bodies are not compared;
 what a charge of a deleted token, and the second deletion of one, is answered. Refusals are not kept under their request
 id, but those that a fault has asked for are, since a client repeats what it is answered with 401.
 
-Orders are opened without a payment source, and captured with a card: the other ways are not built.
+Of the buyer's page: that it adds `token` and `PayerID` to the shop's address is seen in public code; that a buyer who
+cannot pay can only leave, and that a wallet without funds is answered INSTRUMENT_DECLINED, is our reading.
+
+Orders are opened without a payment source and captured with a card, or opened for a wallet and captured with nothing:
+the other ways are not built.
 Books: amounts in ISO 4217's minor units; on the wire HUF and TWD have no decimals.
 """
 
@@ -14,6 +18,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from infra.sandbox.server import (
     EXPIRED,
@@ -31,11 +36,12 @@ from infra.sandbox.server import (
     masked,
     new_id,
 )
-from infra.sandbox.server import Simulator as Base
+from infra.sandbox.windows import Action, Go, Visit, Windows
 
 TEST_CREDENTIALS = {
     "client_id": "AVsandbox0000000000000000000000000000000000000000000000000000000000000000000001",
     "client_secret": "EKsandbox1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c",
+    "merchant_id": "SANDBXMERCH22",
 }
 OTHER_CREDENTIALS = {
     "client_id": "AVsandbox0000000000000000000000000000000000000000000000000000000000000000000002",
@@ -44,8 +50,11 @@ OTHER_CREDENTIALS = {
 """A second merchant: sees nothing of the first."""
 
 ACCOUNTS = {given["client_id"]: given["client_secret"] for given in (TEST_CREDENTIALS, OTHER_CREDENTIALS)}
+MERCHANT_IDS = {TEST_CREDENTIALS["client_id"]: "SANDBXMERCH22", OTHER_CREDENTIALS["client_id"]: "SANDBXMERCH33"}
 
 TOKEN_SECONDS = 32_400
+APPROVAL_SECONDS = 3 * 3600
+"""How long a buyer has for an order."""
 KEPT_SECONDS = {"orders": 6 * 3600, "payments": 45 * 86_400, "vault": 3 * 3600}
 
 CURRENCIES = frozenset(
@@ -55,8 +64,17 @@ WHOLE = frozenset({"HUF", "JPY", "TWD"})
 
 WILL_ANSWER = {STOLEN: "9520", NO_FUNDS: "5120", EXPIRED: "5400"}
 
+WALLET_WILL_ANSWER = {NO_FUNDS: "INSTRUMENT_DECLINED"}
+
 PENDING = "PENDING"
 """As the code of a fault: the capture is held for a review, until `review` ends it."""
+
+EXPERIENCE = {
+    "user_action": "CONTINUE|PAY_NOW",
+    "shipping_preference": "GET_FROM_FILE|NO_SHIPPING|SET_PROVIDED_ADDRESS",
+    "payment_method_preference": "UNRESTRICTED|IMMEDIATE_PAYMENT_REQUIRED",
+    "locale": r"[a-z]{2}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?",
+}
 
 NAMES = {
     400: "INVALID_REQUEST",
@@ -91,8 +109,10 @@ class Bad(Refusal):
         self.field = field
 
 
-class Simulator(Base):
+class Simulator(Windows):
     provider: ClassVar[str] = "paypal_v2"
+    label: ClassVar[str] = "PayPal"
+    forms: ClassVar = {"/checkoutnow": "utf-8"}
     routes: ClassVar = (
         ("POST", r"/v1/oauth2/token", "token", "token"),
         ("POST", r"/v2/checkout/orders", "order", "open_order"),
@@ -172,19 +192,26 @@ class Simulator(Base):
         units = body.get("purchase_units")
         if body.get("intent") != "CAPTURE":
             raise Bad("/intent", "INVALID_PARAMETER_VALUE")
-        if "payment_source" in body:
-            raise Bad("/payment_source", "NOT_SUPPORTED")
+        wallet = _wallet(body)
         if not isinstance(units, list) or len(units) != 1 or not isinstance(units[0], dict):
             raise Bad("/purchase_units", "MISSING_REQUIRED_PARAMETER")
         custom_id = units[0].get("custom_id", "")
         if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= 127:
             raise Bad("/purchase_units/@reference_id=='default'/custom_id", "INVALID_STRING_LENGTH")
+        name = units[0].get("description", "")
+        if not isinstance(name, str) or len(name) > 127:
+            raise Bad("/purchase_units/@reference_id=='default'/description", "INVALID_STRING_LENGTH")
         amount, currency = _minor_units(units[0].get("amount"))
         if not amount:
             raise Refusal("CANNOT_BE_ZERO_OR_NEGATIVE")
         number = new_id("", 17).upper()
         order = {
             "custom_id": custom_id,
+            "name": name,
+            "payee": MERCHANT_IDS[account],
+            "wallet": wallet,
+            "approved": False,
+            "will": None,
             "amount": amount,
             "currency": currency,
             "at": self.clock.now(),
@@ -208,8 +235,9 @@ class Simulator(Base):
             return self._order_answer(account, request, number, 200)
         if order["capture"]:
             raise Refusal("ORDER_ALREADY_CAPTURED")
-        card, will = self._source(account, body)
-        code = request.forced or WILL_ANSWER.get(will or "")
+        card, will = ("", order["will"]) if order["approved"] else self._source(account, body)
+        answers = WALLET_WILL_ANSWER if order["approved"] else WILL_ANSWER
+        code = request.forced or answers.get(will or "")
         is_answer = code is None or code == PENDING or re.fullmatch(r"[0-9P][0-9A-Z]{3}", code)
         capture = Charge(
             account=account,
@@ -268,6 +296,29 @@ class Simulator(Base):
         if str(expiry) < _iso(self.clock.now())[:7]:
             raise Refusal("CARD_EXPIRED")
         return str(number)
+
+    # the buyer's page
+
+    def arrive(self, params: dict[str, Any]) -> Visit:
+        """Whoever has the order's number gets to see it, as at the real one."""
+        token = params.get("token", "")
+        held = {account: self.books.answers.get(f"order {account} {token}") for account in ACCOUNTS}
+        account, order = next(((account, order) for account, order in held.items() if order), ("", {}))
+        if not order.get("wallet") or order["approved"] or order["capture"]:
+            raise Refusal("INVALID_RESOURCE_ID", "Things don't appear to be working at the moment.")
+        if order["at"] + APPROVAL_SECONDS <= self.clock.now():
+            raise Refusal("ORDER_EXPIRED", "Things don't appear to be working at the moment.")
+        return Visit(
+            account, order["custom_id"], order["amount"], order["currency"], "paypal", order["name"], {"token": token}
+        )
+
+    def leave(self, visit: Visit, action: Action) -> Go:
+        token = visit.details["token"]
+        order = self._order(visit.account, token)
+        if action != "approve":
+            return Go(_with(order["wallet"]["cancel_url"], token=token))
+        order |= {"approved": True, "will": visit.details.get("will")}
+        return Go(_with(order["wallet"]["return_url"], token=token, PayerID=new_id("", 13).upper()))
 
     # captures and refunds
 
@@ -371,20 +422,28 @@ class Simulator(Base):
     def _order_answer(self, account: str, request: Request, number: str, status: int, *, full: bool = False) -> Answer:
         order = self._order(account, number)
         charge = self.books.by_tid(account, order["capture"]) if order["capture"] else None
-        state = "COMPLETED" if charge else "CREATED"
+        waiting = "PAYER_ACTION_REQUIRED" if order["wallet"] else "CREATED"
+        state = "COMPLETED" if charge else "APPROVED" if order["approved"] else waiting
         links = [{"href": f"/v2/checkout/orders/{number}", "rel": "self", "method": "GET"}]
+        if state == "PAYER_ACTION_REQUIRED":
+            url = f"http://{request.headers['host']}/checkoutnow?token={number}"
+            links.append({"href": url, "rel": "payer-action", "method": "GET"})
         answer: dict[str, Any] = {"id": number, "status": state, "links": links}
         if full or request.headers.get("prefer") == "return=representation":
             unit: dict[str, Any] = {
                 "reference_id": "default",
                 "custom_id": order["custom_id"],
                 "amount": _amount_object(order["amount"], order["currency"]),
+                "payee": {"merchant_id": order["payee"]},
             }
+            if order["approved"]:
+                answer["payment_source"] = {"paypal": {"account_status": "VERIFIED"}}
             if charge:
                 unit["payments"] = {"captures": [self._capture_object(charge)]}
                 if charge.cancels:
                     unit["payments"]["refunds"] = [_refund_object(charge, cancel) for cancel in charge.cancels]
-                answer["payment_source"] = {"card": _card_object(charge.card)}
+                if charge.card:
+                    answer["payment_source"] = {"card": _card_object(charge.card)}
             answer |= {"intent": "CAPTURE", "purchase_units": [unit], "create_time": _iso(order["at"])}
         return json_answer(status, answer)
 
@@ -436,6 +495,27 @@ def _body(request: Request) -> dict[str, Any]:
     if body is None:
         raise Refusal("MALFORMED_REQUEST_JSON")
     return body
+
+
+def _wallet(body: dict[str, Any]) -> dict[str, str] | None:
+    """How a buyer is to be asked; None if none is."""
+    if "payment_source" not in body:
+        return None
+    source = body["payment_source"]
+    if not isinstance(source, dict) or set(source) != {"paypal"}:
+        raise Bad("/payment_source", "NOT_SUPPORTED")
+    context = source["paypal"].get("experience_context", {})
+    for name in ("return_url", "cancel_url"):
+        if not re.fullmatch(r"https?://\S{1,2000}", str(context.get(name))):
+            raise Refusal(f"{name.upper()}_REQUIRED")
+    for name, pattern in EXPERIENCE.items():
+        if name in context and not re.fullmatch(pattern, str(context[name])):
+            raise Bad(f"/payment_source/paypal/experience_context/{name}", "INVALID_PARAMETER_VALUE")
+    return dict(context)
+
+
+def _with(url: str, **query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
 def _minor_units(amount: object) -> tuple[int, str]:

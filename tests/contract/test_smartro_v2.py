@@ -21,7 +21,7 @@ from chalicelib.domain.declines import DeclineReason as R
 from chalicelib.domain.money import Money
 from chalicelib.gateways import aes, smartro_v2
 from chalicelib.gateways.http import HttpClient
-from chalicelib.gateways.smartro_v2 import SPEC, _digest, read_registration
+from chalicelib.gateways.smartro_v2 import SPEC, read_registration
 from chalicelib.ports import UnsupportedOperation
 from infra.sandbox.server import EXPIRED, NO_FUNDS, SPECIAL_CARDS, STOLEN, Refusal
 from infra.sandbox.smartro_v2 import (
@@ -104,7 +104,7 @@ KEY = "0123456789abcdef0123456789abcdef=="
     ],
 )
 def test_hashes(parts, value):
-    assert _digest(*parts) == digest(*parts) == value
+    assert smartro_v2.digest(*parts) == digest(*parts) == value
 
 
 def test_encryption_takes_the_first_32_characters_of_the_key():

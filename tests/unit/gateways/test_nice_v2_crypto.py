@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.domain.charging import Card
-from chalicelib.gateways.nice_v2 import _card_text, _digest, _encrypt, _goods_name
+from chalicelib.gateways.nice_v2 import _card_text, _encrypt, digest, goods_name
 from infra.sandbox.nice_v2 import _decrypt
 
 SECRET_KEY = "2dcc2a0d63bf469490bb19a201be3735"
@@ -46,7 +46,7 @@ def test_the_simulator_opens_both_published_vectors(enc_data, mode):
     ids=["regist", "payment", "cancel"],
 )
 def test_signatures(parts, signed):
-    assert _digest(*parts, EDI_DATE, SECRET_KEY) == signed
+    assert digest(*parts, EDI_DATE, SECRET_KEY) == signed
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_signatures(parts, signed):
     ],
 )
 def test_goods_name_is_forty_bytes_of_accepted_characters(name, sent):
-    assert _goods_name(name) == sent
+    assert goods_name(name) == sent
     assert len(sent.encode()) <= 40
