@@ -22,6 +22,7 @@ from chalicelib.api import (
     unsupported,
     virtual_accounts,
     webhooks,
+    windows,
 )
 
 app = Chalice(app_name="smart-routing", configure_logs=False)
@@ -40,6 +41,7 @@ app.register_blueprint(unsupported.bp)
 app.register_blueprint(admin.bp)
 app.register_blueprint(alarms.bp)
 app.register_blueprint(webhooks.bp)
+app.register_blueprint(windows.bp)
 app.register_blueprint(reference.bp)
 if config.on_lambda():
     tasks.warm()

@@ -1,9 +1,9 @@
-"""The table of gateways in the READMEs, made from what each adapter declares.
+"""The tables of gateways, made from what each adapter declares.
 
-    python -m infra.gateway_table            writes it into README.md and README.ko.md
+    python -m infra.gateway_table            writes them into README*.md and docs/payment-window*.md
     python -m infra.gateway_table --check    says whether they are up to date
 
-It stands between the two comment lines that MARKS names.
+Each stands between two comment lines: MARKS, WINDOW_MARKS.
 """
 
 import argparse
@@ -16,12 +16,15 @@ from pathlib import Path
 from chalicelib.container import SystemClock
 from chalicelib.domain.charging import Operation
 from chalicelib.domain.specs import GatewaySpec, OrderIdScope
+from chalicelib.domain.windows import PayMethod
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 
 ROOT = Path(__file__).parents[1]
 FILES = {"en": ROOT / "README.md", "ko": ROOT / "README.ko.md"}
+WINDOW_FILES = {"en": ROOT / "docs" / "payment-window.md", "ko": ROOT / "docs" / "payment-window.ko.md"}
 MARKS = ("<!-- gateways: made by infra/gateway_table.py -->", "<!-- end of gateways -->")
+WINDOW_MARKS = ("<!-- windows: made by infra/gateway_table.py -->", "<!-- end of windows -->")
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "en": (
@@ -60,12 +63,14 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "more": " and {n} more",
         "legend": "✓ documented · ~ partly recalled or inferred · ◇ by an extra contract (an option of the channel) · "
         "+ beyond what PortOne offers there · – not at this gateway",
+        "window legend": "✓ documented · ~ partly recalled or inferred · – not in this gateway's window",
     },
     "ko": {
         "query": "조회", "undo": "망취소", "person": "담당자 확인", "option": ", 계약 시 조회",
         "again": "{time} 동안 첫 응답 반복", "forever": "거절", "day": "당일 거절", "none": "중복 승인 가능",
         "public": "공개", "contract": "계약 후", "with a charge": "첫 결제와 함께", "more": " 외 {n}개",
         "legend": "✓ 문서로 확인 · ~ 일부는 기억이나 추정 · ◇ 별도 계약 (채널 옵션) · + 포트원에는 없는 확장 · – 없음",
+        "window legend": "✓ 문서로 확인 · ~ 일부는 기억이나 추정 · – 없음",
     },
 }  # fmt: skip
 SHOWN_CURRENCIES = 2
@@ -80,6 +85,20 @@ def render(language: str) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{table}\n\n{words['legend']}"
+
+
+def render_windows(language: str) -> str:
+    """Which methods can be paid in which gateway's window, with the words under it."""
+    registry = Registry(HttpClient(), SystemClock())
+    methods = list(PayMethod)
+    lines = [[COLUMNS[language][0], *(f"`{method}`" for method in methods)], ["---"] * (len(methods) + 1)]
+    for spec in map(registry.spec, ADAPTERS):
+        if rules := spec.windows:
+            name = ENGLISH[spec.provider] if language == "en" else spec.label
+            marks = ["–" if m not in rules.methods else "~" if m in rules.recalled else "✓" for m in methods]
+            lines.append([f"[{name}](gateways/{spec.provider}.md)", *marks])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{table}\n\n{WORDS[language]['window legend']}"
 
 
 def _row(spec: GatewaySpec, name: str, words: Mapping[str, str]) -> list[str]:
@@ -132,13 +151,13 @@ def _length(window: timedelta) -> str:
     return f"{window.days} d" if window >= timedelta(days=1) else f"{window.total_seconds() / 3600:g} h"
 
 
-def inserted(text: str, table: str) -> str:
-    """The README's text with the table in its place. Raises ValueError if it has no place."""
-    first, last = (re.escape(mark) for mark in MARKS)
+def inserted(text: str, table: str, marks: tuple[str, str] = MARKS) -> str:
+    """The page's text with the table in its place. Raises ValueError if it has no place."""
+    first, last = (re.escape(mark) for mark in marks)
     place = f"({first}\n).*?(\n{last})"
     found, count = re.subn(place, lambda match: f"{match[1]}\n{table}\n{match[2]}", text, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"{MARKS[0]} is needed once")
+        raise ValueError(f"{marks[0]} is needed once")
     return found
 
 
@@ -147,9 +166,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
     check = parser.parse_args().check
     stale = []
-    for language, path in FILES.items():
+    wanted = [(path, render(language), MARKS) for language, path in FILES.items()]
+    wanted += [(path, render_windows(language), WINDOW_MARKS) for language, path in WINDOW_FILES.items()]
+    for path, table, marks in wanted:
         before = path.read_text(encoding="utf-8")
-        after = inserted(before, render(language))
+        after = inserted(before, table, marks)
         if after != before:
             stale.append(path.name)
             if not check:

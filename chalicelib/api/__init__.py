@@ -30,6 +30,7 @@ _AT_FIRST_USE = (
     "chalicelib.usecases.tokens",
     "chalicelib.usecases.virtual_accounts",
     "chalicelib.usecases.webhooks",
+    "chalicelib.usecases.windows",
     "chalicelib.storage.items",
     "chalicelib.storage.queue",
     "chalicelib.api.schemas",

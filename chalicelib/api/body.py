@@ -45,6 +45,35 @@ def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
     return fields
 
 
+def read_notice(raw: bytes, content_type: str | None) -> dict[str, Any]:
+    """A gateway's notice. Its forms may be in EUC-KR, whatever it says of them. Raises InvalidRequest."""
+    if (content_type or _guessed_type(raw)).lower().startswith(FORM_TYPE) and len(raw) <= MAX_BODY:
+        return dict(read_form(raw))
+    return read_body(raw, content_type)
+
+
+def read_form(raw: bytes) -> dict[str, str]:
+    """What a browser or a gateway sends by form; the last of several values. Raises InvalidRequest.
+
+    Never refused for its encoding: only words can be in another than UTF-8, and what counts is in ASCII.
+    """
+    try:
+        pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS, encoding="latin-1")
+    except ValueError:
+        raise InvalidRequest("body", "body: 폼 형식이 올바르지 않습니다. (broken form body)") from None
+    return {_decoded(name): _decoded(value) for name, value in pairs}
+
+
+def _decoded(value: str) -> str:
+    raw = value.encode("latin-1")
+    for encoding in ("utf-8", "cp949"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("ascii", errors="replace")
+
+
 def _guessed_type(raw: bytes) -> str:
     """For clients that name none. A form cannot begin with a brace: it would have been percent-encoded."""
     return JSON_TYPE if raw.lstrip(_BLANK).startswith((b"{", b"[")) else FORM_TYPE

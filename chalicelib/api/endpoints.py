@@ -72,6 +72,8 @@ class Call:
     source_ip: str | None
     started: float
     admin: AdminToken | None = None
+    origin: str = ""
+    """Of the web page that calls, as its browser says; "" if none does."""
 
     @property
     def operator(self) -> AdminToken:
@@ -100,15 +102,20 @@ class Plain:
     """A success for gateways, which read a word and no envelope."""
 
     text: str
+    content_type: str = "text/plain; charset=utf-8"
 
 
-View = Callable[[Call], Answer] | Callable[[Call], Plain]
+View = Callable[[Call], Answer] | Callable[[Call], Plain] | Callable[[Call], Answer | Plain]
 AdminView = Callable[[Call], Answer]
 Render = Callable[[Exception], Response]
+Read = Callable[[bytes, str | None], dict[str, Any]]
+"""Makes fields of a body and its content type."""
 
 
-def v1(bp: Blueprint, method: str, *paths: str, token: bool = True) -> Callable[[View], Callable[..., Response]]:
-    """A V1 endpoint: access token, V1's envelope."""
+def v1(
+    bp: Blueprint, method: str, *paths: str, token: bool = True, read: Read = read_body, cors: bool = False
+) -> Callable[[View], Callable[..., Response]]:
+    """A V1 endpoint: access token, V1's envelope. cors: web pages call it; what it says is for whoever asks."""
 
     def decorate(view: View) -> Callable[..., Response]:
         @functools.wraps(view)
@@ -119,13 +126,16 @@ def v1(bp: Blueprint, method: str, *paths: str, token: bool = True) -> Callable[
                 request = bp.current_request
                 merchant_id = tokens.check(deps, _access_token(request)) if token else ""
                 _refuse_tier(request)
-                result = view(_call(request, deps, started, merchant_id, parameters))
+                result = view(_call(request, deps, started, merchant_id, parameters, read=read))
                 if isinstance(result, Plain):
-                    return Response(result.text, {"Content-Type": "text/plain; charset=utf-8"}, 200)
+                    return Response(result.text, {"Content-Type": result.content_type}, 200)
                 body = {"code": 0, "message": result.message, "response": result.response, **result.extra}
                 return _sendable(method, body, result.status)
 
-            return _guarded(answer, _v1_error)
+            response = guarded(answer, v1_error)
+            if cors:
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            return response
 
         for path in paths:
             bp.route(path, methods=[method], content_types=ANY_TYPE)(endpoint)
@@ -148,14 +158,15 @@ def admin(bp: Blueprint, method: str, path: str) -> Callable[[AdminView], Callab
                 result = view(_call(bp.current_request, deps, started, token.merchant_id, parameters, token))
                 return _json(result.response, result.status)
 
-            return _guarded(answer, _admin_error)
+            return guarded(answer, _admin_error)
 
         return cast("Callable[..., Response]", endpoint)
 
     return decorate
 
 
-def _guarded(answer: Callable[[], Response], render: Render) -> Response:
+def guarded(answer: Callable[[], Response], render: Render) -> Response:
+    """The answer, or what `render` makes of whatever went wrong."""
     try:
         return answer()
     except (RouterError, ports.Conflict, ports.TooLarge) as error:
@@ -175,17 +186,23 @@ def _call(
     merchant_id: str,
     path: Mapping[str, str],
     admin: AdminToken | None = None,
+    read: Read = read_body,
 ) -> Call:
     return Call(
         deps=deps,
         merchant_id=merchant_id,
         path={name: _path_value(name, value) for name, value in path.items()},
         query=_query(request),
-        body=read_body(request.raw_body or b"", request.headers.get("content-type")),
-        source_ip=(request.context.get("identity") or {}).get("sourceIp"),
+        body=read(request.raw_body or b"", request.headers.get("content-type")),
+        source_ip=source_ip(request),
         started=started,
         admin=admin,
+        origin=(request.headers.get("origin") or "").strip(),
     )
+
+
+def source_ip(request: Any) -> str | None:
+    return (request.context.get("identity") or {}).get("sourceIp")
 
 
 def _path_value(name: str, value: str) -> str:
@@ -249,22 +266,27 @@ _V1_ANSWERS = {
 """HTTP status and V1's code."""
 
 
-def _v1_error(error: Exception) -> Response:
-    """V1's envelope. What a rule refuses is HTTP 200 with a code."""
-    extra = {}
+def v1_status(error: Exception) -> tuple[int, int]:
+    """HTTP status and V1's code. What a rule refuses is HTTP 200 with a code."""
     match error:
         case billing_keys.IssueFailed():
-            status, code = 200, -1
-            extra = {"channelSpecificFailures": [views.failure_view(f) for f in error.failed]}
+            return 200, -1
         case Refused():
-            status, code = 200, error.code
+            return 200, error.code
         case ports.StoreUnavailable():
-            status, code = 503, -1
+            return 503, -1
         case ports.Conflict() | ports.TooLarge():
-            status, code = 200, 1
+            return 200, 1
         case _:
-            status, code = _V1_ANSWERS.get(type(error), (500, -1))
-    body = {"code": code, "message": _text(error), "response": None, **extra}
+            return _V1_ANSWERS.get(type(error), (500, -1))
+
+
+def v1_error(error: Exception) -> Response:
+    """V1's envelope."""
+    status, code = v1_status(error)
+    body = {"code": code, "message": error_text(error), "response": None}
+    if isinstance(error, billing_keys.IssueFailed):
+        body["channelSpecificFailures"] = [views.failure_view(f) for f in error.failed]
     if name := getattr(error, "field", None):
         body["field"] = name
     return _json(body, status)
@@ -287,13 +309,13 @@ def _admin_error(error: Exception) -> Response:
             status, code = 409, "too_large"
         case ports.StoreUnavailable():
             status, code = 503, "unavailable"
-    body = {"code": code, "message": _text(error)}
+    body = {"code": code, "message": error_text(error)}
     if name := getattr(error, "field", None):
         body["field"] = name
     return _json(body, status)
 
 
-def _text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     match error:
         case RouterError():
             return error.message

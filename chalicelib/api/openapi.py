@@ -20,6 +20,8 @@ Key = tuple[str, JsonSchemaMode]
 
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
+NO_CONTENT = 204
+TEXT: Mapping[str, Any] = {"schema": {"type": "string"}, "examples": {"text": {"value": "OK"}}}
 REF = "#/components/schemas/"
 
 
@@ -236,8 +238,10 @@ def _responses(operation: Operation, schemas: Mapping[Key, Json], components: Js
         responses[status] = _refusing(status, met, problem)
     if operation.answer is not None:
         done = _done(operation, schemas, components)
-        for status in (operation.status, 207) if operation.partial else (operation.status,):
+        for status in (operation.status, *operation.also):
             responses[status] = _with_answer(operation, responses.get(status), done, components, MEANINGS[status])
+        if operation.status == NO_CONTENT:
+            del responses[NO_CONTENT]["content"]
     return {str(status): responses[status] for status in sorted(responses)}
 
 
@@ -255,7 +259,10 @@ def _with_answer(operation: Operation, refusing: Json | None, done: Json, compon
     if refusing is not None:
         refused = refusing["content"][JSON_TYPE]
         media = {"schema": {"anyOf": [done, refused["schema"]]}, "examples": media["examples"] | refused["examples"]}
-    return {"description": meaning, "content": {operation.media_type: media}}
+    content: Json = {operation.media_type: media}
+    if operation.text_type:
+        content[operation.text_type] = dict(TEXT)
+    return {"description": meaning, "content": content}
 
 
 def _done(operation: Operation, schemas: Mapping[Key, Json], components: Json) -> Json:

@@ -28,6 +28,7 @@ PAYMENTS = Tag("payments", "결제 조회와 취소 / Payments: look up, cancel"
 PREPARE = Tag("prepare", "결제금액 사전등록 / Amounts registered beforehand")
 KEYS = Tag("keys", "빌링키 / Billing keys")
 CHARGES = Tag("charges", "카드 결제 / Card charges")
+WINDOW = Tag("window", "결제창 / Payment window")
 SCHEDULES = Tag("schedules", "예약 결제 / Reserved payments")
 VBANKS = Tag("vbanks", "가상계좌 / Virtual accounts")
 RECEIPTS = Tag("receipts", "현금영수증 / Cash receipts")
@@ -37,7 +38,8 @@ REFERENCE = Tag("reference", "이 문서 / This reference")
 ADMIN = Tag("admin", "관리 API / Admin API")
 NOT_OFFERED = Tag("not-offered", "제공하지 않는 기능 / Not offered")
 TAGS = (
-    TOKEN, CHARGES, KEYS, SCHEDULES, PAYMENTS, VBANKS, RECEIPTS, PREPARE, CODES, WEBHOOKS, ADMIN, REFERENCE, NOT_OFFERED,
+    TOKEN, WINDOW, CHARGES, KEYS, SCHEDULES, PAYMENTS, VBANKS, RECEIPTS, PREPARE, CODES, WEBHOOKS, ADMIN, REFERENCE,
+    NOT_OFFERED,
 )  # fmt: skip
 """In the order of the page."""
 
@@ -57,7 +59,8 @@ class Operation:
     example, shown: of the body; and of what in the answer differs from the fields' own examples.
     demanded: fields that a rule asks for and the model does not, so that V1's own message is the answer.
     security: an access token, `open` = V1's without one, the admin token, `none` = not V1's.
-    extra: keys beside V1's envelope. problem: the refusal's shape. partial: 207, some of what was asked for is missing.
+    extra: keys beside V1's envelope. problem: the refusal's shape. also: further statuses with an answer of this kind.
+    text_type: the media type of a bare text, which some get instead.
     """
 
     method: str
@@ -73,12 +76,13 @@ class Operation:
     query: type[BaseModel] | None = None
     refusals: Sequence[Refusal] = ()
     status: int = 200
-    partial: bool = False
+    also: Sequence[int] = ()
     extra: type[BaseModel] | None = None
     problem: type[BaseModel] = shapes.Problem
     security: Literal["token", "open", "admin", "none"] = "token"
     envelope: bool = True
     media_type: str = "application/json"
+    text_type: str = ""
 
     @property
     def key(self) -> str:
@@ -98,6 +102,22 @@ SETTLED = Refusal(409, "refused", "결과가 이미 확정되었습니다. (alre
 MAY_STILL_COME = Refusal(
     409, "refused", "outcome: 아직 처리될 수 있습니다. 잠시 후 다시 시도해 주세요. (it may still come)"
 )
+
+
+def _page(
+    method: str, path: str, text: str, *, status: int = 200, also: Sequence[int] = (303,), about: str = ""
+) -> Operation:
+    """A page of a payment window. What goes wrong is a page, too."""
+    return Operation(
+        method, f"/window/{{ticket}}{path}", WINDOW, text, str, about=about, status=status, also=[*also, 404, 500, 503],
+        security="none", envelope=False, media_type="text/html",
+    )  # fmt: skip
+
+
+def _file(path: str, media_type: str, text: str, **other: Any) -> Operation:
+    return Operation(
+        "GET", path, WINDOW, text, str, security="none", envelope=False, media_type=media_type, **other
+    )  # fmt: skip
 
 
 def _not_offered() -> list[Operation]:
@@ -126,7 +146,9 @@ ABOUT = (
 MEANINGS: Mapping[int, str] = {
     200: "처리되었습니다. V1에서 code가 0이 아니면 거절입니다. / Done; with V1 a code other than 0 is a refusal.",
     201: "만들어졌습니다. / Created.",
+    204: "본문이 없습니다. / No body.",
     207: "일부는 찾지 못했습니다. / Some of them were not found.",
+    303: "다른 페이지로 보냅니다. / Sends the browser to another page.",
     400: "잘못된 값. field가 알려줍니다. / A wrong value; field names it.",
     401: "토큰이 없거나 유효하지 않습니다. / No valid token.",
     404: "없습니다. / Not found.",
@@ -257,6 +279,11 @@ NO_TARGET = Refusal(
 BAD_CARD = Refusal(200, -1, "카드정보 인증에 실패하였습니다.")
 ISSUE_FAILED = Refusal(200, -1, "카드정보 인증 및 빌키 발급에 실패하였습니다.")
 
+NO_WINDOW = (
+    Refusal(400, -1, "ticket: {length}자 이하여야 합니다. (at most {length} characters)"),
+    Refusal(404, 1, "존재하지 않는 결제창입니다. (no such window)"),
+)
+
 CHARGE_REFUSALS = (BAD_CARD, ORDER_TAKEN, ORDER_RESERVED, ORDER_BUSY, NO_CHANNEL, NO_TARGET)
 
 READ_STATUS = (
@@ -337,7 +364,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/payments", PAYMENTS, "여러 결제를 조회합니다. / Look up several payments.", list[shapes.Payment],
         about="번호는 모두 100개까지. 일부만 찾으면 HTTP 207입니다. / Up to 100 ids; HTTP 207 if only some are found.",
-        query=schemas.PaymentIds, refusals=[NO_PAYMENT], partial=True,
+        query=schemas.PaymentIds, refusals=[NO_PAYMENT], also=[207],
     ),
     Operation(
         "POST", "/payments/cancel", PAYMENTS, "전액 또는 일부를 취소합니다. / Cancel all or part.", shapes.Payment,
@@ -416,7 +443,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/subscribe/customers", KEYS, "여러 빌링키를 조회합니다. / Look up several keys.", list[shapes.BillingKey],
         about="100개까지. 일부만 찾으면 HTTP 207입니다. / Up to 100; HTTP 207 if only some are found.",
-        query=schemas.CustomerIds, refusals=[NO_KEYS], partial=True,
+        query=schemas.CustomerIds, refusals=[NO_KEYS], also=[207],
     ),
     Operation(
         "GET", "/subscribe/customers/{customer_uid}/payments", KEYS,
@@ -446,6 +473,75 @@ OPERATIONS: tuple[Operation, ...] = (
         "빌링키로 결제합니다. / Charge a billing key.", shapes.Payment, about=READ_STATUS,
         body=schemas.Again, example={"customer_uid": "gildong-card-1", **ORDER},
         refusals=[Refusal(200, 1, "등록되지 않은 구매자입니다."), *CHARGE_REFUSALS[1:-1]],
+    ),
+    # --- the payment window ---
+    _file("/v1/iamport.js", "text/javascript", "브라우저 SDK: IMP.init, IMP.request_pay / The browser SDK: IMP.init, IMP.request_pay"),
+    _file("/v1/iamport.d.ts", "text/plain", "SDK의 타입스크립트 타입 / Its types for TypeScript"),
+    Operation(
+        "POST", "/window/payments", WINDOW, "결제창을 엽니다. SDK가 호출합니다. / Open a payment window. The SDK calls it.",
+        shapes.OpenedWindow,
+        about="등록된 도메인(page_origins)의 웹 페이지에서만 됩니다. 아직 결제된 것이 아니며, 같은 주문번호로 다시 열면 먼저 열린 결제창은 "
+        "끝납니다. / Only from web pages of registered origins (page_origins). Nothing is paid yet; opened again for the "
+        "same order, the earlier window is over.",
+        body=schemas.WindowPayment,
+        example={"user_code": "imp12345678", "pay_method": "card", **ORDER, "channelGroupId": GROUP_ID, "buyer_tel": "010-1234-5678"},
+        refusals=[
+            Refusal(400, -1, "Origin: 웹 페이지에서 호출해야 합니다. (to be called by a web page)"),
+            Refusal(
+                200, 1, "Origin: 등록되지 않은 도메인입니다: {origin} PUT /admin/settings의 page_origins에 등록해 주세요. "
+                "(this page's origin is not registered)",
+            ),
+            Refusal(200, 1, "등록되지 않은 가맹점입니다. (unknown merchant)"),
+            Refusal(400, -1, "m_redirect_url: 등록되지 않은 도메인입니다. (its origin is not registered)"),
+            Refusal(400, -1, "pay_method: 지원하지 않는 결제수단입니다. 사용 가능: {known} (not supported)"),
+            Refusal(400, -1, "vbank_due: 가상계좌 결제의 필수 값입니다. (required for pay_method vbank)"),
+            Refusal(200, 1, "amount: 사전등록된 결제금액과 다릅니다. (differs from the prepared amount)"),
+            ORDER_TAKEN, ORDER_RESERVED, ORDER_BUSY, NO_CHANNEL, NO_TARGET,
+            Refusal(
+                501, -1, "customer_uid: 결제창 빌링키 발급은 지원하지 않습니다. POST /subscribe/customers/{customer_uid}로 "
+                "발급해 주세요. (billing keys are issued by API)",
+            ),
+            Refusal(501, -1, "escrow: 에스크로 결제를 지원하지 않습니다. (escrow is not supported)"),
+        ],
+        security="open",
+    ),
+    Operation(
+        "OPTIONS", "/window/payments", WINDOW, "브라우저의 사전 요청에 답합니다. / Answers the browser's preflight.",
+        NoneType, status=204, security="none", envelope=False,
+    ),
+    Operation(
+        "POST", "/window/{ticket}/close", WINDOW,
+        "구매자가 결제창을 닫았습니다. / The buyer has closed the window.", shapes.WindowResult,
+        about="늦었다면 그 결제의 결과입니다. confirming이 true면 승인하는 중이니 다시 물어보세요. "
+        "/ If it was too late, the payment's result. With confirming true an approval is under way: ask again.",
+        refusals=NO_WINDOW, security="open",
+    ),
+    Operation(
+        "GET", "/window/{ticket}/state", WINDOW, "결제창의 결과를 조회합니다. / What has come of a window.",
+        shapes.WindowResult, refusals=NO_WINDOW, security="open", extra=shapes.WindowEnd,
+    ),
+    _page(
+        "GET", "", "구매자의 결제창 / The buyer's payment window",
+        about="주소의 ticket을 아는 사람이 이어서 결제할 수 있습니다. / Whoever knows the ticket in its address can go on with it.",
+    ),
+    *(
+        _page(
+            method, "/return", "PG가 구매자를 돌려보내는 주소 / Where gateways send the buyer back",
+            status=303, also=[400],
+            about="PG가 준 값을 확인하고 승인합니다. 두 번째부터는 아무 일도 하지 않습니다. "
+            "/ Checks what the gateway gave and asks for the approval; a second time changes nothing.",
+        )
+        for method in ("GET", "POST")
+    ),
+    _page("POST", "/cancel", "결제를 그만둡니다. / Give up.", status=303, also=[]),
+    _page(
+        "POST", "/another", "PG의 스크립트가 열리지 않으면 그룹의 다른 채널로 갑니다. / On to another channel of the group.",
+        status=303, also=[],
+    ),
+    _page("GET", "/result", "결과를 상점의 페이지에 알립니다. / Tells the shop's page the result."),
+    _file(
+        "/web/{name}", "text/javascript", "결제창의 스크립트와 스타일 / Scripts and styles of the pages", text_type="text/css",
+        refusals=[Refusal(404, 1, "존재하지 않는 파일입니다. (no such file)")],
     ),
     # --- reserved payments ---
     Operation(
@@ -538,9 +634,10 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST", "/notices/{user_code}/{channel_key}", VBANKS,
-        "PG의 입금 통보를 받습니다. / Where gateways tell of deposits.", NoneType,
-        about="PG에 등록하는 주소입니다. 통보는 믿지 않고, PG에 조회해 확인합니다. "
-        "/ Register it at the gateway. A notice is not believed: the gateway is asked.",
+        "PG의 입금 통보를 받습니다. / Where gateways tell of deposits.", NoneType, text_type="text/html",
+        about="PG에 등록하는 주소입니다. 통보는 믿지 않고, PG에 조회해 확인합니다. PG가 정한 말로 답해야 하는 PG에는 그 말만 보냅니다. "
+        "/ Register it at the gateway. A notice is not believed: the gateway is asked. Gateways that want to read a word get "
+        "that word alone.",
         refusals=[
             Refusal(400, -1, "{field}: 필수 값입니다. (required)"),
             Refusal(404, 1, "해당하는 가상계좌가 없습니다. (no such virtual account)"),
@@ -695,7 +792,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _admin("GET", "/admin/settings", "설정 / Settings.", shapes.MerchantSettings),
     _admin(
         "PUT", "/admin/settings", "설정을 바꿉니다. 보내지 않은 값은 그대로입니다. / Change settings; what is not sent stays.",
-        shapes.MerchantSettings, body=schemas.SettingsBody, example={"default": GROUP_ID},
+        shapes.MerchantSettings, body=schemas.SettingsBody,
+        example={"default": GROUP_ID, "page_origins": ["https://shop.example.com"]},
     ),
     _admin(
         "GET", "/admin/payments/{imp_uid}",

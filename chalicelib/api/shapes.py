@@ -18,6 +18,7 @@ Moment = Annotated[
 ]
 
 Status = Literal["ready", "paid", "cancelled", "failed"]
+PayMethod = Literal["card", "trans", "vbank", "phone", "paypal"]
 EnvironmentName = Literal["live", "test"]
 
 
@@ -97,7 +98,7 @@ class Payment(CardFields, BuyerFields):
     cancel_amount: Amount
     currency: str
     name: str | None
-    pay_method: Literal["card", "vbank"]
+    pay_method: PayMethod
     channel: Literal["pc", "mobile", "api"]
     pg_provider: str | None
     emb_pg_provider: str | None
@@ -130,6 +131,61 @@ class Payment(CardFields, BuyerFields):
     customer_uid: str | None
     customer_uid_usage: Literal["issue", "payment", "payment.scheduled"] | None
     promotion: None
+
+
+class OpenedWindow(Shape):
+    """A payment window that can be shown now."""
+
+    imp_uid: str
+    merchant_uid: str
+    url: Annotated[
+        str,
+        Field(
+            description="결제창의 주소, 이 서비스의 주소에서부터 / The window's address, from this service's root",
+            examples=["window/imp12345678-448280090638-0123456789abcdef0123456789abcdef"],
+        ),
+    ]
+
+
+class WindowResult(BuyerFields):
+    """What `IMP.request_pay` gives its callback. It proves nothing: look the payment up, from a server."""
+
+    success: Annotated[bool, Field(description="false면 실패 / false: it failed", examples=[True])]
+    imp_success: Annotated[bool, Field(description="success와 같습니다. / Same as success", examples=[True])]
+    confirming: Annotated[bool, Field(description="true면 아직 결과를 모릅니다. / true: nobody knows the outcome yet")]
+    imp_uid: str
+    merchant_uid: str
+    status: Status
+    pay_method: PayMethod
+    pg_type: Annotated[Literal["payment"], Field(description="언제나 payment / Always payment")]
+    paid_amount: Annotated[
+        Amount, Field(description="금액. 실패하면 없습니다. / The amount; not there if it failed")
+    ] = 0
+    error_code: Annotated[str, Field(description="실패하면 PG의 코드 / The gateway's code, if it failed")] = ""
+    error_msg: Annotated[str, Field(description="실패하면 그 이유 / Why, if it failed")] = ""
+    name: str | None
+    currency: str
+    pg_provider: str | None
+    emb_pg_provider: str | None
+    pg_tid: str | None
+    apply_num: str | None
+    bank_name: str | None
+    card_name: str | None
+    card_number: str | None
+    card_quota: Annotated[int, Field(ge=0)]
+    vbank_num: str | None
+    vbank_name: str | None
+    vbank_holder: str | None
+    vbank_date: UnixTime
+    custom_data: str | None
+    paid_at: UnixTime
+    receipt_url: str | None
+
+
+class WindowEnd(Shape):
+    """Where the buyer goes from the window's last page."""
+
+    done_url: Annotated[str | None, Field(description="상점으로 돌아갈 주소 / Back to the shop")]
 
 
 class Webhook(Shape):
@@ -351,6 +407,7 @@ class MerchantSettings(Shape):
     live_webhook_url: str | None
     test_webhook_url: str | None
     webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"]
+    page_origins: list[str]
 
 
 class SentWebhook(Shape):

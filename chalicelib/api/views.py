@@ -11,7 +11,7 @@ from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.money import Money
 from chalicelib.domain.notices import Notice
 from chalicelib.domain.orders import Order
-from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment
+from chalicelib.domain.payments import Attempt, Cancellation, CancelState, Payment, State
 from chalicelib.domain.receipts import CashReceipt, Subject
 from chalicelib.domain.routing import Decision
 
@@ -39,16 +39,16 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "imp_uid": payment.imp_uid,
         "merchant_uid": request.merchant_uid,
         "pay_method": payment.pay_method,
-        "channel": "api",
+        "channel": _channel_of(payment),
         "pg_provider": last.pg_provider if last else None,
-        "emb_pg_provider": None,
+        "emb_pg_provider": payment.easy_pay,
         "pg_tid": payment.gateway_ref,
         "pg_id": last.pg_id if last else None,
         "sandbox": payment.environment.value == "test",
         "escrow": False,
         "apply_num": payment.approval_number,
-        "bank_code": None,
-        "bank_name": None,
+        "bank_code": payment.bank_code,
+        "bank_name": BANKS.get(payment.bank_code or ""),
         **_card_view(payment.card),
         "card_quota": request.quota,
         **_account_view(payment.account),
@@ -74,6 +74,42 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "customer_uid_usage": payment.customer_uid_usage,
         "promotion": None,
     }
+
+
+def _channel_of(payment: Payment) -> str:
+    """V1's word for where it was paid."""
+    if payment.window is None:
+        return "api"
+    return "mobile" if payment.window.is_mobile else "pc"
+
+
+def window_result(payment: Payment) -> dict[str, Any]:
+    """What `IMP.request_pay`'s callback gets: of both generations of V1's script, which disagree.
+
+    An outcome that is still unknown is no failure: told so, the buyer would pay again. So it is a success whose status
+    is `ready`, like an account that waits for its deposit; and V1 has the merchant ask for the payment in either case.
+    """
+    shown = payment_view(payment)
+    failed = not payment.is_open
+    result = {name: shown[name] for name in _RESULT_FIELDS} | {
+        "success": not failed,
+        "imp_success": not failed,
+        "pg_type": "payment",
+        "confirming": payment.is_unsettled or payment.state is State.OPENED,
+    }
+    if failed:
+        last = payment.last_attempt
+        code = (last.code if last else None) or "FAILED"
+        return result | {"error_code": code, "error_msg": payment.fail_reason or "결제에 실패했습니다."}
+    return result | {"paid_amount": shown["amount"]}
+
+
+_RESULT_FIELDS = (
+    "imp_uid", "merchant_uid", "pay_method", "status", "name", "currency", "pg_provider", "emb_pg_provider", "pg_tid",
+    "buyer_name", "buyer_email", "buyer_tel", "buyer_addr", "buyer_postcode", "custom_data", "paid_at", "receipt_url",
+    "apply_num", "bank_name", "card_name", "card_number", "card_quota", "vbank_num", "vbank_name", "vbank_holder",
+    "vbank_date",
+)  # fmt: skip
 
 
 def payment_message(payment: Payment) -> str | None:

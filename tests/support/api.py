@@ -4,11 +4,29 @@ Every answer is checked against /openapi.json.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from chalicelib import container
 from tests.support.reference import check_answer
+
+
+@dataclass(frozen=True)
+class Page:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("Content-Type", "").partition(";")[0]
+
+    @property
+    def content(self) -> Any:
+        """Parsed, if it is JSON."""
+        return json.loads(self.text) if self.text and self.media_type == "application/json" else self.text
 
 
 class Api:
@@ -31,6 +49,11 @@ class Api:
         self._checked = checked
 
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None):
+        page = self.load(method, path, body, headers)
+        return page.status, page.content
+
+    def load(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Page:
+        """The whole answer, for those who look at its headers."""
         given = {name.lower() for name in headers or {}}
         sent = dict(headers or {})
         if "authorization" not in given and "x-imptokenheader" not in given:
@@ -39,10 +62,10 @@ class Api:
             elif self.token:
                 sent["Authorization"] = self.token
         reply = self._http.request(method, path, headers=sent, body=body)
-        answer = reply.body.decode() if _is_plain(reply) else json.loads(reply.body)
+        page = Page(reply.status_code, dict(reply.headers), reply.body.decode())
         if self._checked:
-            check_answer(method, path, reply.status_code, answer)
-        return reply.status_code, answer
+            check_answer(method, path, page.status, page.content, page.media_type)
+        return page
 
     def get(self, path: str, **query: Any):
         return self.send("GET", f"{path}?{urlencode(query)}" if query else path)
@@ -69,10 +92,6 @@ class Api:
         assert (status, body["code"]) == (200, 0), body
         self.token = body["response"]["access_token"]
         return self
-
-
-def _is_plain(reply: Any) -> bool:
-    return str(reply.headers.get("Content-Type", "")).startswith("text/plain")
 
 
 CARD = {"card_number": "4242-4242-4242-4242", "expiry": "2030-12", "birth": "880101", "pwd_2digit": "12"}

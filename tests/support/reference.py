@@ -13,14 +13,22 @@ from jsonschema.exceptions import best_match
 from chalicelib.api import openapi
 
 
-def check_answer(method: str, path: str, status: int, body: Any) -> None:
-    """Raises AssertionError. Paths that no operation has, and methods such as HEAD, are not the reference's business."""
+def check_answer(method: str, path: str, status: int, body: Any, media_type: str = "application/json") -> None:
+    """body: parsed, if it is JSON. Raises AssertionError.
+
+    Paths that no operation has, and methods such as HEAD, are not the reference's business.
+    """
     template = _template(path.partition("?")[0].rstrip("/"))
     if template is None or method.lower() not in _document()["paths"][template]:
         return
     where = f"{method} {template} -> {status}"
-    validator = _validator(method.lower(), template, str(status))
-    assert validator is not None, f"{where}: the reference has no such status"
+    response = _response(method.lower(), template, str(status))
+    assert response is not None, f"{where}: the reference has no such status"
+    if "content" not in response:
+        assert not body, f"{where}: the reference has no body here"
+        return
+    validator = _validators(method.lower(), template, str(status)).get(media_type)
+    assert validator is not None, f"{where}: the reference has no {media_type} here"
     error = best_match(validator.iter_errors(body))
     assert error is None, f"{where}: {error.json_path}: {error.message[:500]}"
 
@@ -57,12 +65,18 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
 
 
 @functools.cache
-def _validator(method: str, template: str, status: str) -> Draft202012Validator | None:
-    response = _document()["paths"][template][method]["responses"].get(status)
-    if response is None:
-        return None
-    if "$ref" in response:
-        response = _document()["components"]["responses"][response["$ref"].rpartition("/")[2]]
-    [media] = response["content"].values()
-    schema = media["schema"]
-    return Draft202012Validator({**schema, "components": _document()["components"]})
+def _validators(method: str, template: str, status: str) -> dict[str, Draft202012Validator]:
+    """By media type."""
+    response = _response(method, template, status) or {}
+    components = _document()["components"]
+    return {
+        media_type: Draft202012Validator({**media["schema"], "components": components})
+        for media_type, media in response["content"].items()
+    }
+
+
+def _response(method: str, template: str, status: str) -> dict[str, Any] | None:
+    response: dict[str, Any] | None = _document()["paths"][template][method]["responses"].get(status)
+    if response is not None and "$ref" in response:
+        return _document()["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    return response

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.gateways.registry import ADAPTERS
+from chalicelib.api.schemas import WindowPayment
+from chalicelib.container import SystemClock
+from chalicelib.gateways.http import HttpClient
+from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.storage.items import KINDS
 from infra import gateway_table
 
@@ -36,6 +39,30 @@ def test_the_table_of_gateways_is_up_to_date(language):
     table = gateway_table.render(language)
     assert gateway_table.inserted(text, table) == text, "run: .venv/bin/python -m infra.gateway_table"
     assert all(f"| `{provider}` |" in table for provider in ADAPTERS)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_table_of_windows_is_up_to_date(language):
+    text = gateway_table.WINDOW_FILES[language].read_text()
+    table = gateway_table.render_windows(language)
+    stale = "run: .venv/bin/python -m infra.gateway_table"
+    assert gateway_table.inserted(text, table, gateway_table.WINDOW_MARKS) == text, stale
+    registry = Registry(HttpClient(), SystemClock())
+    with_windows = {provider for provider in ADAPTERS if registry.spec(provider).windows}
+    assert set(re.findall(r"\(gateways/(\w+)\.md\)", table)) == with_windows
+
+
+@pytest.mark.parametrize("page", ["payment-window.md", "payment-window.ko.md"])
+def test_every_parameter_of_the_window_is_explained(page):
+    text = (ROOT / "docs" / page).read_text()
+    names = {name for f, info in WindowPayment.model_fields.items() for name in _names(f, info)}
+    missing = {name for name in names if f"`{name}`" not in text and f"`{name}." not in text}
+    assert not missing
+
+
+def _names(field, info):
+    alias = info.validation_alias
+    return [alias.choices[0]] if alias else [field]
 
 
 def test_every_gateway_has_its_page():

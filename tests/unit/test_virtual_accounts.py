@@ -158,21 +158,21 @@ def test_a_notice_is_not_believed(world):
 
 
 @pytest.mark.parametrize(
-    ("changes", "channel"),
+    ("changes", "channel", "refusal"),
     [
-        ({"secret": "ps_wrong"}, "tosspayments"),
-        ({"orderId": "imp000000000000a1"}, "tosspayments"),
-        ({"orderId": "nothing-of-ours"}, "tosspayments"),
-        ({}, "nice_v2"),
-        ({}, "second"),
+        ({"secret": "ps_wrong"}, "tosspayments", NotFoundError),
+        ({"orderId": "imp000000000000a1"}, "tosspayments", NotFoundError),
+        ({"orderId": "nothing-of-ours"}, "tosspayments", NotFoundError),
+        ({}, "nice_v2", InvalidRequest),
+        ({}, "second", NotFoundError),
     ],
 )
-def test_a_strangers_notice_asks_no_gateway(world, changes, channel):
+def test_a_strangers_notice_asks_no_gateway(world, changes, channel, refusal):
     world.channel("tosspayments", "second")
     payment = issue(world)
     notice = pay_in(world, payment)
     asked = calls(world, "find_charge")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(refusal):
         hear(world, notice | changes, channel)
     assert not asked
     assert stored(world, payment).state is State.WAITING

@@ -32,6 +32,7 @@ from chalicelib.api.schemas.receipts import IssueExternalReceipt, IssueReceipt
 from chalicelib.api.schemas.scheduling import ScheduleTime
 from chalicelib.api.schemas.virtual_accounts import ChangeVirtualAccount, IssueVirtualAccount
 from chalicelib.api.schemas.webhooks import TestWebhookBody, WebhookQuery
+from chalicelib.api.schemas.windows import WindowPayment
 
 __all__ = [
     "Acknowledge",
@@ -69,6 +70,7 @@ __all__ = [
     "TestWebhookBody",
     "Unschedule",
     "WebhookQuery",
+    "WindowPayment",
     "parse",
     "parse_query",
 ]

@@ -76,3 +76,4 @@ class SettingsBody(Strict):
     live_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
     test_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
     webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"] = "application/json"
+    page_origins: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=50)] = ()
