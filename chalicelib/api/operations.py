@@ -480,15 +480,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/window/payments", WINDOW, "결제창을 엽니다. SDK가 호출합니다. / Open a payment window. The SDK calls it.",
         shapes.OpenedWindow,
-        about="등록된 도메인(page_origins)의 웹 페이지에서만 됩니다. 아직 결제된 것이 아니며, 같은 주문번호로 다시 열면 먼저 열린 결제창은 "
-        "끝납니다. / Only from web pages of registered origins (page_origins). Nothing is paid yet; opened again for the "
+        about="등록된 도메인(live_page_origins, test_page_origins)의 웹 페이지에서만 됩니다. 아직 결제된 것이 아니며, 같은 주문번호로 다시 열면 먼저 열린 결제창은 "
+        "끝납니다. / Only from web pages of registered origins. Nothing is paid yet; opened again for the "
         "same order, the earlier window is over.",
         body=schemas.WindowPayment,
         example={"user_code": "imp12345678", "pay_method": "card", **ORDER, "channelGroupId": GROUP_ID, "buyer_tel": "010-1234-5678"},
         refusals=[
             Refusal(400, -1, "Origin: 웹 페이지에서 호출해야 합니다. (to be called by a web page)"),
             Refusal(
-                200, 1, "Origin: 등록되지 않은 도메인입니다: {origin} PUT /admin/settings의 page_origins에 등록해 주세요. "
+                200, 1, "Origin: 등록되지 않은 도메인입니다: {origin} PUT /admin/settings의 {environment}_page_origins에 등록해 주세요. "
                 "(this page's origin is not registered)",
             ),
             Refusal(200, 1, "등록되지 않은 가맹점입니다. (unknown merchant)"),
@@ -793,7 +793,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _admin(
         "PUT", "/admin/settings", "설정을 바꿉니다. 보내지 않은 값은 그대로입니다. / Change settings; what is not sent stays.",
         shapes.MerchantSettings, body=schemas.SettingsBody,
-        example={"default": GROUP_ID, "page_origins": ["https://shop.example.com"]},
+        example={"default": GROUP_ID, "live_page_origins": ["https://shop.example.com"]},
     ),
     _admin(
         "GET", "/admin/payments/{imp_uid}",

@@ -407,7 +407,8 @@ class MerchantSettings(Shape):
     live_webhook_url: str | None
     test_webhook_url: str | None
     webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"]
-    page_origins: list[str]
+    live_page_origins: list[str]
+    test_page_origins: list[str]
 
 
 class SentWebhook(Shape):

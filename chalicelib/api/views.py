@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.domain.accounts import Audit
 from chalicelib.domain.charging import Buyer, CardSummary, VirtualAccount
+from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.institutions import BANKS
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.money import Money
@@ -100,10 +101,16 @@ def window_result(payment: Payment) -> dict[str, Any]:
     if failed:
         last = payment.last_attempt
         code = (last.code if last else None) or "FAILED"
-        return result | {"error_code": code, "error_msg": payment.fail_reason or "결제에 실패했습니다."}
+        # What is wrong with a channel is for its merchant, and not for the buyer, to know.
+        is_ours = last is not None and last.reason is DeclineReason.CHANNEL_REJECTED
+        text = CHANNEL_TROUBLE if is_ours else payment.fail_reason
+        return result | {"error_code": code, "error_msg": text or "결제에 실패했습니다."}
     return result | {"paid_amount": shown["amount"]}
 
 
+CHANNEL_TROUBLE = (
+    "결제 채널의 설정 오류로 결제할 수 없습니다. 가맹점에 문의해 주세요. (the shop's channel is misconfigured)"
+)
 _RESULT_FIELDS = (
     "imp_uid", "merchant_uid", "pay_method", "status", "name", "currency", "pg_provider", "emb_pg_provider", "pg_tid",
     "buyer_name", "buyer_email", "buyer_tel", "buyer_addr", "buyer_postcode", "custom_data", "paid_at", "receipt_url",

@@ -43,6 +43,7 @@ TEXTS = {
     "retry": "다시 시도 / Try again",
     "another": "다른 결제사로 결제 / Use another provider",
     "paid": "결제되었습니다. / Paid.",
+    "cancelled": "결제 금액의 전부 또는 일부가 취소되었습니다. / Some or all of this payment was given back.",
     "waiting": "가상계좌가 발급되었습니다. / A virtual account has been issued.",
     "back_to_window": "결제창으로 돌아가기 / Back to the payment",
     "done": "쇼핑몰로 돌아가기 / Back to the shop",
@@ -216,7 +217,7 @@ def _amount(money: Money) -> str:
 def _said(told: Mapping[str, Any]) -> str:
     if told["confirming"]:
         return "confirming"
-    return "waiting" if told["status"] == "ready" else "paid"
+    return {"ready": "waiting", "cancelled": "cancelled"}.get(told["status"], "paid")
 
 
 def _language(payment: Payment) -> str:

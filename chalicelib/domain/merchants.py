@@ -46,9 +46,14 @@ class Routing:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     groups: Mapping[str, ChannelGroup] = field(default_factory=dict)
     default_target: str | None = None
-    page_origins: tuple[str, ...] = ()
+    live_page_origins: tuple[str, ...] = ()
     """Where its web pages are (`https://shop.kr`): windows are opened for these, and tell results to these."""
+    test_page_origins: tuple[str, ...] = ()
+    """The same for test channels; none of the others, for a buyer can change what a page asks for."""
     version: int = 0
+
+    def page_origins(self, environment: Environment) -> tuple[str, ...]:
+        return self.live_page_origins if environment is Environment.LIVE else self.test_page_origins
 
     def channel(self, channel_key: str) -> Channel:
         try:

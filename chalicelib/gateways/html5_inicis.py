@@ -1,7 +1,8 @@
-"""KG Inicis, server API (INIAPI): key-in, billing keys, cancels, inquiry.
+"""KG Inicis: its server API (INIAPI) for key-in, billing keys, cancels, inquiry; and its payment window.
 
 Source of the rules, unless a line says otherwise: Inicis's manual as public notes quote it, its own samples, and public
-clients. How sure each fact is, and what an operator has to arrange: docs/gateways/html5_inicis.md.
+clients. How sure each fact is, and what an operator has to arrange: docs/gateways/html5_inicis.md. The window's pure
+parts: `html5_inicis_window.py`.
 
 - Two generations side by side. v1 takes forms, signs their values one after the other, and wants card data encrypted.
   v2 takes JSON and signs the very text of `data`. Keys are charged by v1, because v2 does not know those of the newer
@@ -21,7 +22,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,8 @@ from pydantic.alias_generators import to_camel
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import (
     Approved,
+    ApproveResult,
+    AwaitingDeposit,
     Buyer,
     Cancelled,
     CancelRequest,
@@ -39,6 +42,7 @@ from chalicelib.domain.charging import (
     ChargeQuery,
     ChargeResult,
     Declined,
+    DepositNotice,
     FindResult,
     GatewayCancel,
     IssueRequest,
@@ -48,18 +52,33 @@ from chalicelib.domain.charging import (
     NotSent,
     Operation,
     PaymentRequest,
+    RefundAccount,
+    Revoked,
     Unknown,
+    VirtualAccount,
 )
 from chalicelib.domain.declines import DeclineReason as R
-from chalicelib.domain.institutions import CARDS
+from chalicelib.domain.institutions import BANKS, CARDS
 from chalicelib.domain.money import Money
-from chalicelib.domain.specs import CredentialField, GatewaySpec, OrderIdScope, TestAccess
+from chalicelib.domain.specs import (
+    YES_OR_NO,
+    CredentialField,
+    GatewaySpec,
+    OrderIdScope,
+    TestAccess,
+    VirtualAccountRules,
+    WindowRules,
+)
+from chalicelib.domain.windows import Authenticated, PayMethod, ReturnResult, WindowOrder, WindowPage
 from chalicelib.gateways import aes
 from chalicelib.gateways.base import Base
 from chalicelib.gateways.http import HttpClient, Reply
-from chalicelib.gateways.wire import codes, cut, from_seoul, plain_text, quote_text, read_json, seoul, table
+from chalicelib.gateways.wire import codes, cut, from_seoul, plain_text, quote_text, read_json, seoul, shown, table
 from chalicelib.gateways.words import is_unsure, refusal_reason
 from chalicelib.ports import Clock, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from chalicelib.gateways.html5_inicis_window import Answer
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +88,36 @@ URLS = MappingProxyType(
         Environment.TEST: "https://stginiapi.inicis.com",
     }
 )
+
+WINDOW_URLS = MappingProxyType({
+    Environment.LIVE: {
+        "pc": "https://stdpay.inicis.com", "phone": "https://mobile.inicis.com", "any": "https://*.inicis.com",
+        "fcstdpay": "https://fcstdpay.inicis.com", "ksstdpay": "https://ksstdpay.inicis.com",
+        "fcmobile": "https://fcmobile.inicis.com", "ksmobile": "https://ksmobile.inicis.com",
+    },
+    Environment.TEST: {
+        "pc": "https://stgstdpay.inicis.com", "phone": "https://stgmobile.inicis.com", "any": "https://*.inicis.com",
+        "stgstdpay": "https://stgstdpay.inicis.com", "stgmobile": "https://stgmobile.inicis.com",
+    },
+})  # fmt: skip
+"""pc, phone: where a browser goes. any: of its servers, which of them a window loads from is not published.
+
+The others are where a window is approved, by the data centre that its return names.
+"""
+
+REFUND_BANKS = frozenset({
+    "002", "003", "004", "007", "011", "020", "023", "027", "031", "032", "034", "035", "037", "039", "045", "048",
+    "050", "064", "071", "081", "088", "089", "090", "092",
+})  # fmt: skip
+"""Clearing-house codes; Inicis has the last two digits of these."""
+
+METHODS: Mapping[PayMethod, frozenset[str]] = MappingProxyType({
+    PayMethod.CARD: frozenset({"Card", "VCard", "CARD", "ISP"}),
+    PayMethod.TRANS: frozenset({"DirectBank", "iDirectBank", "BANK"}),
+    PayMethod.VBANK: frozenset({"VBank", "VBANK"}),
+    PayMethod.PHONE: frozenset({"HPP", "MOBILE"}),
+})  # fmt: skip
+"""What its windows offer -> how answers call it: of the window for PCs, of the one for phones, of inquiries."""
 
 SPEC = GatewaySpec(
     provider="html5_inicis",
@@ -107,13 +156,21 @@ SPEC = GatewaySpec(
             "주문번호 중복방지 계약 (order number guard, Y/N)",
             secret=False,
             required=False,
-            pattern="[YN]",
+            pattern=YES_OR_NO,
             adds=frozenset({Operation.FIND}),
         ),
         # For the payment windows, each with a key of its own.
-        CredentialField("sign_key", "웹결제 signkey", required=False),
+        CredentialField("sign_key", "웹결제 signkey", required=False, adds=frozenset({Operation.PAY_IN_WINDOW})),
         CredentialField("inilite_key", "INILite key", required=False),
         CredentialField("hash_key", "모바일 hash key", required=False),
+        # PCs' accounts are told of at the address that is registered with Inicis, phones' at the one in their form.
+        CredentialField(
+            "notice_url",
+            "모바일 가상계좌 입금통보 URL (deposit notices)",
+            secret=False,
+            required=False,
+            pattern=r"https://[!-~]{3,300}",
+        ),
     ),
     # How long an approval may take is not published.
     settling_delay=timedelta(minutes=10),
@@ -121,6 +178,23 @@ SPEC = GatewaySpec(
     test_access=TestAccess.PUBLIC,
     required=MappingProxyType({Operation.CHARGE_CARD: ("name", "buyer.name", "buyer.email", "buyer.tel")}),
     card_fields=frozenset({"birth", "password_2digits"}),
+    windows=WindowRules(
+        methods=frozenset(METHODS),
+        required=MappingProxyType(dict.fromkeys(METHODS, ("buyer.tel",))),
+        # Inicis undoes an approval by the token that the browser brought, and it may be another order's: a buyer could
+        # bring the one of an order that is paid and shipped, and have that undone.
+        net_cancel_window=None,
+        recalled=frozenset({PayMethod.VBANK}),
+        may_approve_unasked=True,  # a phone's form can be changed so that it takes the money at once
+    ),
+    virtual_accounts=VirtualAccountRules(
+        banks=frozenset(),  # the buyer chooses in the window; by API this adapter issues none
+        refund_banks=REFUND_BANKS,
+        longest=timedelta(days=30),
+        revocable=False,
+        tells_expiry=False,
+    ),
+    notice_reply="OK",
 )
 
 ANY_IP = "127.0.0.1"
@@ -141,6 +215,9 @@ class Adapter(Base):
         self._iv = credentials.get("iniapi_iv", "")
         self._site_url = credentials.get("site_url", "")
         self._client_ip = credentials.get("client_ip") or ANY_IP
+        self._sign_key = credentials.get("sign_key", "")
+        self._hash_key = credentials.get("hash_key", "")
+        self._notice_url = credentials.get("notice_url", "")
         self._base_url = base_url
         self._http = http
         self._clock = clock
@@ -179,10 +256,13 @@ class Adapter(Base):
         return KeyIssued({"bill_key": issued.bill_key, **_holder(request.customer)}, issued.summary(card.masked))
 
     def find_charge(self, query: ChargeQuery, timeout: float) -> FindResult:
-        if not query.gateway_ref and Operation.FIND not in self.spec.operations:
+        by_order = not query.gateway_ref and Operation.FIND in self.spec.operations
+        # A phone's window tells a number, too, which is that of the payment if one came of it.
+        tid = query.gateway_ref or query.kept.get("P_TID")
+        if not (by_order or tid):
             return Unknown("cannot be asked by order id")
         deadline = self._clock.monotonic() + timeout
-        data = {"tid": query.gateway_ref} if query.gateway_ref else {"oid": query.order_id}
+        data = {"oid": query.order_id} if by_order or not tid else {"tid": tid}
         reply = self._post_json("find", "inquiry", data, timeout)
         if not isinstance(reply, Reply):
             return reply
@@ -190,19 +270,80 @@ class Adapter(Base):
         if payment is not None:
             return self._found(payment, query)
         refusal = _refused_query(reply)
-        shown = _success(_Result, reply, FOUND)  # there is an order, though not one that we can read
-        if query.gateway_ref or refusal.unwell or shown:
+        is_there = _success(_Result, reply, FOUND)  # there is an order, though not one that we can read
+        if not by_order or refusal.unwell or is_there:
             return refusal
         return self._missing(query.order_id, refusal, deadline - self._clock.monotonic())
 
     def cancel(self, request: CancelRequest, timeout: float) -> CancelResult:
         if not request.gateway_ref:
             raise UnsupportedOperation("html5_inicis: no cancel by order id (net-cancel)")
-        kind = "refund" if request.amount == request.charged else "partialRefund"
-        reply = self._post_json("cancel", kind, _cancel_order(request), timeout)
+        kind, data = "refund" if request.amount == request.charged else "partialRefund", _cancel_order(request)
+        is_deposit = request.pay_method == PayMethod.VBANK
+        if is_deposit:
+            if request.refund_to is None or not _is_refundable(request.refund_to):
+                return NO_REFUND_ACCOUNT
+            data |= _refund_account(request.refund_to, self._key, self._iv)
+        reply = self._post_json("cancel", kind, data, timeout, of="/vacct" if is_deposit else "")
         if not isinstance(reply, Reply):
             return reply
         return self._cancelled(reply, request)
+
+    def open_window(self, order: WindowOrder, timeout: float) -> WindowPage | Declined | NotSent | Unknown:  # noqa: ARG002
+        """Asks nobody. Refused if the channel lacks what a phone's window needs besides."""
+        from chalicelib.gateways import html5_inicis_window as window  # noqa: PLC0415 - only channels with a window
+
+        hosts, now = (self.window_urls["any"],), self._clock.now()
+        if not order.terms.is_mobile:
+            fields = window.pc_fields(order, self._mid, self._sign_key, self._site_url, now)
+            script = f"{self.window_urls['pc']}/stdjs/INIStdPay.js"
+            return WindowPage("html5_inicis", {"action": None, "fields": fields}, script, hosts)
+        if not self._hash_key:
+            return _missing("hash_key", "모바일 hash key")
+        if not self._notice_url and order.terms.pay_method is PayMethod.VBANK:
+            return _missing("notice_url", "모바일 가상계좌 입금통보 URL")
+        fields = window.phone_fields(order, self._mid, self._hash_key, self._notice_url, now)
+        action = f"{self.window_urls['phone']}/smart/payment/"
+        return WindowPage("html5_inicis", {"action": action, "fields": fields}, hosts=hosts)
+
+    def read_return(self, order: WindowOrder, fields: Mapping[str, str]) -> ReturnResult:
+        from chalicelib.gateways import html5_inicis_window as window  # noqa: PLC0415
+
+        return window.read_return(order, self._mid, self.window_urls, fields, self._clock.now())
+
+    def approve(self, order: WindowOrder, back: Authenticated, timeout: float) -> ApproveResult:
+        from chalicelib.gateways import html5_inicis_window as window  # noqa: PLC0415
+
+        proof = back.proof
+        if proof["window"] == "stdpay":
+            form = window.approval_form(proof, self._mid, self._sign_key, order.request.amount.amount)
+        else:
+            form = {"P_MID": self._mid, "P_TID": proof["P_TID"]}
+        reply = self._http.ask(
+            "POST",
+            *approve_urls(self.window_urls, proof["window"], proof["idc"]),
+            operation="html5_inicis.approve",
+            timeout=timeout,
+            headers={"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"},
+            body=urlencode(form).encode(),
+        )
+        if not isinstance(reply, Reply):
+            return reply
+        answer = window.read_answer(reply) if reply.status == 200 else None
+        if answer is None:
+            return Unknown(f"HTTP {reply.status} without a code", unwell=True)
+        if answer.code != WINDOW_DONE[proof["window"]]:
+            return _refused_window(answer)
+        if doubt := answer.doubt(order, self._mid, proof):
+            return Unknown(f"{doubt}; its number is {answer.tid[:60] or 'none'}")  # long digits, and no card's
+        if order.terms.pay_method is PayMethod.VBANK:
+            return self._issued(answer)
+        return self._paid(answer, order.terms.pay_method)
+
+    def read_deposit_notice(self, fields: Mapping[str, Any]) -> DepositNotice | None:
+        from chalicelib.gateways import html5_inicis_window as window  # noqa: PLC0415
+
+        return window.read_notice(self._mid, fields)
 
     def _charged(self, reply: Reply, order_id: str, asked: Money, card_number: str | None) -> ChargeResult:
         """The reply states no currency, and we ask for won only. Where it states no amount it is what was asked for."""
@@ -221,6 +362,32 @@ class Adapter(Base):
             balance=amount,
         )
 
+    def _paid(self, answer: "Answer", method: PayMethod) -> Approved:
+        """Only won are asked for in the window."""
+        return Approved(
+            gateway_ref=answer.tid,
+            amount=Money(answer.amount),
+            approved_at=from_seoul(answer.approved_at) or self._clock.now(),
+            approval_number=shown(answer.approval_number),
+            card=_card_of(answer) if method is PayMethod.CARD else None,
+            balance=Money(answer.amount),
+            bank_code=bank_code(answer.bank_code) if method is PayMethod.TRANS else None,
+            easy_pay=EASY_PAYS.get(answer.source or ""),
+        )
+
+    def _issued(self, answer: "Answer") -> AwaitingDeposit | Unknown:
+        due_at = read_due(answer.account_day, answer.account_time)
+        if not (due_at and answer.account_number):
+            return Unknown("the reply shows no virtual account")
+        account = VirtualAccount(
+            bank_code=bank_code(answer.account_bank),
+            number=answer.account_number,
+            due_at=due_at,
+            issued_at=from_seoul(answer.approved_at) or self._clock.now(),
+            holder=shown(answer.account_holder),
+        )
+        return AwaitingDeposit(answer.tid, Money(answer.amount), account)
+
     def _missing(self, order_id: str, refusal: Unknown, timeout: float) -> FindResult:
         """v2 refuses to speak of an order. Only v1 has a word for "there is none"."""
         form = {"oid": order_id}
@@ -233,18 +400,44 @@ class Adapter(Base):
     def _found(self, payment: "_Payment", query: ChargeQuery) -> FindResult:
         if (payment.mid, payment.oid) != (self._mid, query.order_id) or query.gateway_ref not in {None, payment.tid}:
             return Unknown("the reply is not about this order")
-        if payment.paymethod not in CARD_METHODS or payment.currency not in WON:
-            return Unknown("the reply is not about a card charge in won")
+        if payment.paymethod not in METHODS[PayMethod(query.pay_method)] or payment.currency not in WON:
+            return Unknown(f"the reply is not about a payment by {query.pay_method} in won")
+        if query.pay_method == PayMethod.VBANK and (not payment.account or payment.account.status != DEPOSITED):
+            return self._unpaid(payment)
         balance = payment.balance
-        if balance is None:
+        if balance is None or not payment.is_paid_in_full:
             return Unknown(f"status {quote_text(payment.transaction_status, 30)} contradicts the figures")
         return Approved(
             gateway_ref=payment.tid,
             amount=Money(payment.price),
-            approved_at=self._moment(payment.approved_date, payment.approved_time),
+            approved_at=self._moment(*payment.taken_on),
             approval_number=payment.approval_number,
             balance=Money(balance),
             cancels=self._cancels(payment, balance),
+            account=self._account(payment),
+        )
+
+    def _unpaid(self, payment: "_Payment") -> AwaitingDeposit | Revoked | Unknown:
+        """A virtual account into which nothing was paid, or that says something new."""
+        status = payment.account.status if payment.account else "none"
+        if status == ACCOUNT_CLOSED:
+            return Revoked(self._moment(payment.cancel_date, payment.cancel_time))
+        account = self._account(payment)
+        if status != NO_DEPOSIT or account is None:
+            return Unknown(f"the virtual account is {quote_text(status or 'none', 30)}")
+        return AwaitingDeposit(payment.tid, Money(payment.price), account)
+
+    def _account(self, payment: "_Payment") -> VirtualAccount | None:
+        account = payment.account
+        due_at = read_due(account.valid_date, "") if account else None
+        if not (account and account.account_number and due_at):
+            return None
+        return VirtualAccount(
+            bank_code=bank_code(account.bank_code),
+            number=account.account_number,
+            due_at=due_at,
+            issued_at=self._moment(payment.approved_date, payment.approved_time),
+            holder=shown(account.account_name),
         )
 
     def _cancels(self, payment: "_Payment", balance: int) -> tuple[GatewayCancel, ...]:
@@ -317,7 +510,7 @@ class Adapter(Base):
         return self._send(operation, path, "application/x-www-form-urlencoded", urlencode(form), timeout)
 
     def _post_json(
-        self, operation: str, kind: str, data: Mapping[str, str], timeout: float
+        self, operation: str, kind: str, data: Mapping[str, str], timeout: float, *, of: str = ""
     ) -> Reply | NotSent | Unknown:
         """v2. The text of `data` in the body is the text that is signed, because both are written by `_compact`."""
         timestamp = seoul(self._clock.now())
@@ -329,7 +522,7 @@ class Adapter(Base):
             "data": data,
             "hashData": _digest(self._key, self._mid, kind, timestamp, _compact(data)),
         }
-        return self._send(operation, f"/v2/pg/{kind}", "application/json", _compact(body), timeout)
+        return self._send(operation, f"/v2/pg/{kind}{of}", "application/json", _compact(body), timeout)
 
     def _send(
         self, operation: str, path: str, content_type: str, body: str, timeout: float
@@ -357,7 +550,7 @@ def _order(order_id: str, request: PaymentRequest, buyer: Buyer) -> dict[str, st
         "cardQuota": f"{request.quota if request.quota > 1 else 0:02}",
         "quotaInterest": "1" if request.interest_free_by_merchant else "0",
         **_buyer(buyer),
-        **_taxes(request.tax_free, request.vat),
+        **taxes(request.tax_free, request.vat),
     }
 
 
@@ -369,11 +562,24 @@ def _cancel_order(request: CancelRequest) -> dict[str, str]:
     if request.amount != request.charged:
         left = request.balance - request.amount
         data |= {"price": str(request.amount.amount), "confirmPrice": str(left.amount), "currency": "WON"}
-        data |= _taxes(request.tax_free, request.vat)
+        data |= taxes(request.tax_free, request.vat)
     return data
 
 
-def _taxes(tax_free: int, vat: int | None) -> dict[str, str]:
+def _refund_account(account: RefundAccount, key: str, iv: str) -> dict[str, str]:
+    number = re.sub(r"\D", "", account.account or "")
+    return {
+        "refundAcctNum": aes.encrypt_base64(number, key, iv.encode()),
+        "refundBankCode": (account.bank or "")[1:],
+        "refundAcctName": cut(account.holder, 30),
+    }
+
+
+def _is_refundable(account: RefundAccount) -> bool:
+    return bool(account.bank in REFUND_BANKS and re.search(r"\d", account.account or "") and cut(account.holder, 30))
+
+
+def taxes(tax_free: int, vat: int | None) -> dict[str, str]:
     """For contracts under which the merchant states them; others leave them out, and so do we."""
     if vat is not None:
         return {"tax": str(vat), "taxFree": str(tax_free)}
@@ -514,6 +720,17 @@ class _CardInfo(_Wire):
     currency_code: str | None = None
 
 
+class _Account(_Wire):
+    account_number: str | None = None
+    status: str | None = Field(None, alias="depositStatus")
+    bank_code: str | None = None
+    account_name: str | None = None
+    valid_date: str | None = None
+    deposit_amount: str | None = None
+    deposit_date: str | None = None
+    deposit_time: str | None = None
+
+
 class _Payment(_Result):
     mid: str
     tid: _Number
@@ -528,6 +745,19 @@ class _Payment(_Result):
     available: int | None = Field(None, alias="availablePartCancelPrice")
     partial: list[_Part] | None = Field(None, alias="partCancelTransInfo")
     card_info: _CardInfo | None = None
+    account: _Account | None = Field(None, alias="vacctInfo")
+
+    @property
+    def is_paid_in_full(self) -> bool:
+        """False for a virtual account into which another amount was paid than was asked for."""
+        return self.account is None or self.account.deposit_amount in {None, "", str(self.price)}
+
+    @property
+    def taken_on(self) -> tuple[str | None, str | None]:
+        """Day and time: of an account, when it was paid into."""
+        if self.account and self.account.deposit_date:
+            return self.account.deposit_date, self.account.deposit_time
+        return self.approved_date, self.approved_time
 
     @property
     def approval_number(self) -> str | None:
@@ -578,7 +808,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     code = quote_text(result.inner or result.code, 60)
     message = quote_text(result.message or code)
     found = [item for item in (result.inner, result.code) if item]
-    reason = _reason(found, message)
+    reason = reason_of(found, message)
     if reason and not result.pay_auth_code:  # what was approved was not refused
         return Declined(reason, code, message + HINTS.get(code, ""))
     if not UNKNOWN_CODES.intersection(found):
@@ -586,7 +816,7 @@ def _refusal(reply: Reply) -> Declined | Unknown:
     return Unknown(f"HTTP {reply.status}: {message}", code)
 
 
-def _reason(found: list[str], message: str) -> R | None:
+def reason_of(found: list[str], message: str) -> R | None:
     """found: the codes, the inner one first. A code that says what it means counts more than the words beside it."""
     if UNKNOWN_CODES.intersection(found):
         return None
@@ -618,36 +848,62 @@ def _refused_cancel(reply: Reply) -> Declined | Unknown:
 
 # --- the payment windows ----------------------------------------------------------------------------------------
 
-WINDOW_PATHS: Mapping[str, tuple[str, str]] = MappingProxyType(
+WINDOW_PATHS: Mapping[str, str] = MappingProxyType(
     {
-        "stdpay": ("/api/payAuth", "/api/netCancel"),
-        "mobile": ("/smart/payReq.ini", "/smart/payNetCancel.ini"),
-        "paypro": ("/payment/v1/rest/payAppl.ini", "/payment/v1/rest/payNetCancel.ini"),
+        "stdpay": "/api/payAuth",
+        "mobile": "/smart/payReq.ini",
     }
 )
-"""Window -> where it is approved, and where that is undone."""
+"""Window, for PCs and for phones -> where it is approved."""
 
-DATA_CENTRES: Mapping[Environment, frozenset[str]] = MappingProxyType(
-    {Environment.LIVE: frozenset({"fc", "ks"}), Environment.TEST: frozenset({"stg"})}
-)
+WINDOW_DONE = MappingProxyType({"stdpay": "0000", "mobile": "00"})
 
 
-def approve_urls(environment: Environment, window: str, idc_name: object) -> frozenset[str]:
-    """The addresses at which a window may be approved: `endpoints.trusted` compares what the browser brings with them.
+def approve_urls(window_urls: Mapping[str, str], window: str, idc_name: object) -> frozenset[str]:
+    """The address at which a window may be approved: `endpoints.trusted` compares what the browser brings with it.
 
     idc_name: the data centre that the window names. None of ours, or of the other environment: nothing is trusted.
     """
-    return _window_urls(environment, window, idc_name, 0)
+    host = window_urls.get(f"{idc_name}{window}")
+    return frozenset({host + WINDOW_PATHS[window]}) if host else frozenset()
 
 
-def net_cancel_urls(environment: Environment, window: str, idc_name: object) -> frozenset[str]:
-    return _window_urls(environment, window, idc_name, 1)
+def _missing(name: str, label: str) -> Declined:
+    """Not CHANNEL_REJECTED, which would take the channel down for PCs, too."""
+    text = f"모바일 결제창에는 채널의 {label} 설정이 필요합니다. (the channel lacks {name}, which phones need)"
+    return Declined(R.INVALID_REQUEST, name, text)
 
 
-def _window_urls(environment: Environment, window: str, idc_name: object, step: int) -> frozenset[str]:
-    if not isinstance(idc_name, str) or idc_name not in DATA_CENTRES[environment]:
-        return frozenset()
-    return frozenset({f"https://{idc_name}{window}.inicis.com{WINDOW_PATHS[window][step]}"})
+def _refused_window(answer: "Answer") -> Declined | Unknown:
+    """Its codes are not published, so whatever the code is, the words decide, as they do for the API's general one."""
+    code, message = quote_text(answer.code, 60), quote_text(answer.message or answer.code)
+    reason = reason_of([answer.code, GENERAL], message)
+    if reason and not answer.approval_number:  # what was approved was not refused
+        return Declined(reason, code, message)
+    log.warning("html5_inicis: code %r of a window is not mapped, outcome unknown", code)
+    return Unknown(f"the window was not approved: {message}", code)
+
+
+def _card_of(answer: "Answer") -> CardSummary:
+    code = CARD_CODES.get(answer.card_code or "")
+    name = CARDS.get(code or "")
+    kind = {"0": 0, "1": 1}.get(answer.check_card or "")
+    return CardSummary(
+        name=name, code=code, issuer_code=code, issuer_name=name, number=shown(answer.card_number), type=kind
+    )
+
+
+def read_due(day: str | None, time: str | None) -> datetime | None:
+    """Until when to pay in. Without a time, the whole day."""
+    text = f"{day or ''}{time or ''}".replace("-", "").replace(":", "")
+    patterns = ((14, "%Y%m%d%H%M%S", ""), (12, "%Y%m%d%H%M", ""), (8, "%Y%m%d%H%M%S", "235959"))
+    return next((from_seoul(text + rest, pattern) for size, pattern, rest in patterns if len(text) == size), None)
+
+
+def bank_code(inicis: str | None) -> str | None:
+    """The clearing house's, of Inicis's two digits: banks that are no more are what became of them."""
+    code = OLD_BANKS.get(inicis or "", f"0{inicis}")
+    return code if code in BANKS else None
 
 
 # --- codes ------------------------------------------------------------------------------------------------------
@@ -658,7 +914,23 @@ NO_SUCH_ORDER = "9"
 GENERAL = "01"
 """Stands for whatever was refused; only the text tells more."""
 
-CARD_METHODS = frozenset({"Card", "VCard"})
+NO_DEPOSIT, DEPOSITED, ACCOUNT_CLOSED = "N", "Y", "C"
+"""States of a virtual account: words of the v1 inquiry, which that of v2 is taken to share."""
+
+NO_REFUND_ACCOUNT = Declined(
+    R.INVALID_REQUEST,
+    "refund_account",
+    "환불받을 은행, 계좌번호, 예금주가 필요합니다. (a refund needs a bank, an account and its holder)",
+)
+
+OLD_BANKS = MappingProxyType({"05": "081", "06": "004", "21": "088", "26": "088", "53": "027"})
+
+EASY_PAYS = MappingProxyType({
+    "A": "kpay", "B": "samsungpay", "C": "payco", "D": "samsungpay", "G": "ssgpay", "H": "tosspay", "I": "naverpay",
+    "L": "lpay", "O": "kakaopay",
+})  # fmt: skip
+"""Wallets, as a public client lists them -> V1's words."""
+
 WON = frozenset({"WON", "KRW", "410"})
 
 HINTS = MappingProxyType(

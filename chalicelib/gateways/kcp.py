@@ -320,11 +320,13 @@ class Adapter(Base):
         payment = _success(_Payment, reply)
         if payment is None:
             return _refused_charge(reply)
+        # Money may have moved, and nothing but KCP's number leads a person to it.
         if payment.order_no != order.order_id:
-            return Unknown("the reply is not about this order")
+            return Unknown(f"{payment.tno[:60]} is approved, and not of this order")
         # The page's form says how to pay, and a buyer can change it: an account that was issued is no payment.
         if payment.pay_method not in ANSWERED_AS[method]:
-            return Unknown(f"paid as {quote_text(payment.pay_method or 'nothing', 30)}, and not by {method}")
+            paid_as = quote_text(payment.pay_method or "nothing", 30)
+            return Unknown(f"{payment.tno[:60]} is approved as {paid_as}, and not by {method}")
         if method is PayMethod.VBANK:
             return self._issued(payment)
         return self._approved(payment, payment.amount)

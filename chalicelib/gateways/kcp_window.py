@@ -147,7 +147,10 @@ def _order(order: WindowOrder, site_cd: str) -> dict[str, str]:
 
 def _options(bypass: str | None) -> dict[str, str]:
     """V1 has KCP's at the root; beside those of other gateways, they may be under its name."""
-    given = json.loads(bypass) if bypass else {}
+    try:
+        given = json.loads(bypass or "{}")
+    except ValueError:
+        return {}
     if not isinstance(given, dict):
         return {}
     named = given.get("kcp")

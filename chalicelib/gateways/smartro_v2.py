@@ -238,6 +238,9 @@ class Adapter(Base):
             return reply
         payment = _answer(window.WindowPayment, reply, *window.FOUND_CODES[PayMethod(query.pay_method)])
         if payment is not None:
+            # What a buyer has only agreed to might look alike. A card that was charged has an approval number.
+            if query.pay_method == PayMethod.CARD and not (payment.approval_number or "").strip(" 0"):
+                return Unknown("the reply shows no approval number", payment.code)
             return window.read_payment(payment, query.order_id, query.kept, self._shop, self._clock.now())
         # A refused question is no refused payment, unless it says of this very payment why it was refused.
         refusal, named = _refusal(reply), read_json(window.Named, reply)
@@ -273,8 +276,13 @@ class Adapter(Base):
         )
 
     def _cancelled(self, reply: Reply, request: CancelRequest) -> CancelResult:
-        """What the answer holds besides its code is not public, so the rest is compared only where it is there."""
-        done = _answer(_Cancel, reply, *CANCELLED_CODES)
+        """What the answer holds besides its code is not public, so the rest is compared only where it is there.
+
+        That it was cancelled before is the end of a cancel of the whole, and nobody else tells it: asked about the
+        charge, Smartro does not say what is left of it.
+        """
+        whole = request.amount == request.balance == request.charged
+        done = _answer(_Cancel, reply, *CANCELLED_CODES, *([CANCELLED_BEFORE] if whole else []))
         if done is None:
             return _not_cancelled(reply)
         if done.tid not in {None, request.gateway_ref}:
@@ -461,6 +469,7 @@ NO_MASK = bytes(16)
 CHARGED_CODES = ("3001", "0000")
 CANCELLED_CODES = ("2001", "2211")
 
+CANCELLED_BEFORE = "2013"
 UNKNOWN_CODES = codes("0000 2001 2013 2211 3001 4000 4100 4110 7001 A000")
 """Success, but of something else than was asked for, or without what belongs to it. 2013: cancelled before."""
 

@@ -24,6 +24,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -229,6 +230,8 @@ class Adapter(Base):
         payment_key = back.proof["payment_key"]
         body = {"paymentKey": payment_key, "orderId": order.order_id, "amount": order.request.amount.amount}
         payment = self._pay("approve", "/v1/payments/confirm", order.order_id, body, timeout)
+        if isinstance(payment, Declined) and payment.code in CAUSED_BY_BROWSERS:
+            return replace(payment, reason=R.INVALID_REQUEST)
         if not isinstance(payment, _Payment):
             return payment
         if payment.payment_key != payment_key:
@@ -836,6 +839,11 @@ EASY_PAYS: Mapping[str, str] = MappingProxyType({
     "삼성페이": "samsungpay", "SAMSUNGPAY": "samsungpay", "애플페이": "applepay", "APPLEPAY": "applepay",
     "엘페이": "lpay", "LPAY": "lpay", "SSG페이": "ssgpay", "SSG": "ssgpay", "핀페이": "pinpay", "PINPAY": "pinpay",
 })  # fmt: skip
+
+CAUSED_BY_BROWSERS = frozenset({"FORBIDDEN_REQUEST", "NOT_ALLOWED_POINT_USE"})
+"""Refusals of an approval that a stranger can call forth, with another shop's payment or a changed page: unlike those
+of charges by API they say nothing against the channel.
+"""
 
 DECLINES: Mapping[str, R] = MappingProxyType({
     # the card

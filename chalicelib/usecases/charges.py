@@ -298,6 +298,18 @@ def claim(deps: Deps, payment: Payment, order: Order | None, left: Payment | Non
     return payment, claimed
 
 
+def without_open_window(deps: Deps, order: Order) -> Order:
+    """The order, free of a window that is open for it, which holds nothing of value."""
+    left = _left_open(deps, order)
+    if left is None:
+        return order
+    try:
+        released: Order = deps.store.commit(left, order.release())[1]
+    except Conflict:  # something has come of the window
+        return order
+    return released
+
+
 def _left_open(deps: Deps, order: Order) -> Payment | None:
     """The payment whose window is still open for this order, ended by the one that replaces it."""
     if not order.is_open:
@@ -347,9 +359,12 @@ def _apply(deps: Deps, payment: Payment, result: Result, took_ms: int) -> Paymen
     match result:
         case Approved() if result.amount == payment.request.amount:
             return approve(payment, result, now, took_ms)
-        case AwaitingDeposit() if result.amount == payment.request.amount:
+        case AwaitingDeposit() if deposits.is_wanted(payment, result):
             return deposits.opened(deps, payment, result, took_ms)
-        case Approved() | AwaitingDeposit():
+        case AwaitingDeposit():
+            text = f"an account was issued for {result.amount.amount} {result.amount.currency}, which nobody asked for"
+            return suspended(deps, replace(payment, gateway_ref=result.gateway_ref), Unknown(text), took_ms)
+        case Approved():
             text = f"approved {result.amount.amount} {result.amount.currency}, another amount than asked for"
             return suspended(deps, replace(payment, gateway_ref=result.gateway_ref), Unknown(text), took_ms)
         case Declined():

@@ -58,6 +58,7 @@ UNANSWERED = timedelta(hours=1)
 
 EXPIRED = "입금기한이 지나 가상계좌가 만료되었습니다. (nothing was paid in before it was due)"
 OTHER_AMOUNT = "요청 금액과 다른 금액의 가상계좌가 발급되어 말소되었습니다. (issued for another amount, revoked)"
+OTHER_METHOD = "요청하지 않은 가상계좌가 발급되어 말소되었습니다. (an account that nobody asked for, revoked)"
 NOT_REVOCABLE = "이 PG사의 가상계좌는 API로 말소할 수 없습니다. (this gateway's accounts cannot be closed by API)"
 REFUNDED = "요청 금액과 다른 금액이 입금되어 환불되었습니다. (paid in another amount, refunded)"
 
@@ -71,6 +72,11 @@ def approved(deps: Deps, payment: Payment, found: Approved) -> Payment:
     """The payment with the money that was paid in, perhaps before we knew of the account and its secret."""
     kept = digest(found.notice_secret) if found.notice_secret else payment.notice_digest
     return approve(replace(payment, notice_digest=kept), found, deps.clock.now())
+
+
+def is_wanted(payment: Payment, result: AwaitingDeposit) -> bool:
+    """For this amount, and for one who was to pay into an account: a buyer can change what a window is opened with."""
+    return payment.pay_method == VIRTUAL_ACCOUNT and result.amount == payment.request.amount
 
 
 def opened(deps: Deps, payment: Payment, result: AwaitingDeposit, took_ms: int | None = None) -> Payment:
@@ -214,6 +220,8 @@ def _issued_wrong(deps: Deps, routing: Routing, gateway: Gateway, payment: Payme
     result = _revoke(gateway, payment, found.gateway_ref)
     if isinstance(result, Revoked):
         refused = Declined(DeclineReason.AMOUNT_NOT_ALLOWED, "AMOUNT_MISMATCH", OTHER_AMOUNT)
+        if payment.pay_method != VIRTUAL_ACCOUNT:
+            refused = Declined(DeclineReason.NOT_CHARGED, "METHOD_MISMATCH", OTHER_METHOD)
         failed = decline(payment, refused, deps.clock.now())
         record_settled(deps, routing, _looked_at_once_more(deps, failed))
     else:
@@ -234,13 +242,18 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
         case Approved() if left(found).amount:
             text = f"a deposit came after it was called {payment.v1_status}: refund it at the gateway"
             store_look(deps, payment, replace(later, alarm=text))
-        case AwaitingDeposit():
+        case AwaitingDeposit() if _is_silently_over(deps, payment):  # as it will say for ever
+            store_look(deps, payment, later)
+        case AwaitingDeposit() if is_revocable(gateway):
             result = _revoke(gateway, payment, found.gateway_ref)
             if isinstance(result, Revoked):
                 store_look(deps, payment, later)
             else:
                 look_again(deps, payment, result, found=_after_refusal(payment, result))
-        case NotFound() | Approved() | Revoked() | Declined():
+        case AwaitingDeposit() if deps.clock.now() < (closes := found.account.due_at + AFTER_DUE):
+            text = "its account is still open, and cannot be closed by API: have the gateway close it"
+            store_look(deps, payment, replace(answered(payment), due_at=closes, alarm=payment.alarm or text))
+        case NotFound() | Approved() | Revoked() | Declined() | AwaitingDeposit():
             store_look(deps, payment, later)
         case _:
             look_again(deps, payment, found)

@@ -206,8 +206,14 @@ def late_look(
 
     after: seconds since the payment has ended. A look that got no answer is made up for, so each of them gets one.
     """
-    if not can_ask(deps, payment, gateway):
+    spec = gateway.spec if gateway else deps.gateways.spec(payment.attempt.pg_provider)
+    knows_its_charges = spec.operations & {Operation.FIND, Operation.READ}
+    if not (knows_its_charges and can_ask(deps, payment, gateway)):
         return None
+    return _next_instant(deps, payment, after)
+
+
+def _next_instant(deps: Deps, payment: Payment, after: Sequence[int]) -> datetime | None:
     factor = scale(deps, payment.environment)
     instants = (payment.updated_at + timedelta(seconds=seconds * factor) for seconds in after)
     return next((at for at in instants if at > deps.clock.now()), None)
@@ -217,7 +223,9 @@ def window_left(deps: Deps, payment: Payment, result: Declined) -> Payment:
     """The payment whose window nothing comes of any more; looked up later where the gateway may have approved it."""
     ended = leave_window(payment, result, deps.clock.now())
     rules = deps.gateways.spec(payment.attempt.pg_provider).windows
-    return replace(ended, due_at=late_look(deps, ended)) if rules and rules.may_approve_unasked else ended
+    if rules is None or not rules.may_approve_unasked:
+        return ended
+    return replace(ended, due_at=_next_instant(deps, ended, LATE_LOOKS))  # who cannot be asked then, is not
 
 
 def left(found: Approved) -> Money:

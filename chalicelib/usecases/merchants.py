@@ -86,7 +86,8 @@ class Settings:
     live_webhook_url: str | None
     test_webhook_url: str | None
     webhook_content_type: str
-    page_origins: tuple[str, ...] = ()
+    live_page_origins: tuple[str, ...] = ()
+    test_page_origins: tuple[str, ...] = ()
 
 
 def settings(deps: Deps, merchant_id: str) -> Settings:
@@ -95,7 +96,10 @@ def settings(deps: Deps, merchant_id: str) -> Settings:
 
 def _settings_of(routing: Routing) -> Settings:
     hooks = routing.webhooks
-    return Settings(routing.default_target, hooks.live_url, hooks.test_url, hooks.content_type, routing.page_origins)
+    return Settings(
+        routing.default_target, hooks.live_url, hooks.test_url, hooks.content_type, routing.live_page_origins,
+        routing.test_page_origins,
+    )  # fmt: skip
 
 
 def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
@@ -116,7 +120,11 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
         content_type=wanted.webhook_content_type,
     )
     changed = replace(
-        routing, default_target=wanted.default or None, webhooks=hooks, page_origins=_origins(deps, wanted)
+        routing,
+        default_target=wanted.default or None,
+        webhooks=hooks,
+        live_page_origins=_origins(deps, wanted, "live_page_origins"),
+        test_page_origins=_origins(deps, wanted, "test_page_origins"),
     )
     commit_change(
         deps,
@@ -130,21 +138,30 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
     return _settings_of(changed)
 
 
-def _origins(deps: Deps, wanted: Settings) -> tuple[str, ...]:
-    """Raises InvalidRequest for what is not an origin, and for pages that anybody on the way could change."""
-    for n, origin in enumerate(wanted.page_origins):
+def _origins(deps: Deps, wanted: Settings, setting: str) -> tuple[str, ...]:
+    """Raises InvalidRequest for what is not an origin, for pages that anybody on the way could change, and for a shop's
+    that is also to be tested with.
+    """
+    given: tuple[str, ...] = getattr(wanted, setting)
+    for n, origin in enumerate(given):
+        name = f"{setting}[{n}]"
         secure = not origin.startswith("http:") or (deps.allow_loopback and is_loopback(origin))
         if not ORIGIN.fullmatch(origin) or not secure:
-            name = f"page_origins[{n}]"
             raise InvalidRequest(
                 name, f"{name}: https://shop.example.com 형식이어야 합니다. 경로 없이 입력해 주세요. (an https origin)"
             )
-    return tuple(dict.fromkeys(wanted.page_origins))
+        if setting == "test_page_origins" and origin in wanted.live_page_origins:
+            text = (
+                "실결제 도메인에서는 테스트 결제를 할 수 없습니다. (a live page cannot be paid in with test channels)"
+            )
+            raise InvalidRequest(name, f"{name}: {text}")
+    return tuple(dict.fromkeys(given))
 
 
 def shown_settings(value: Settings) -> dict[str, object]:
     shown = {name: getattr(value, name) for name in Settings.__slots__}
-    return {**shown, "page_origins": list(value.page_origins)}
+    lists = {name: list(getattr(value, name)) for name in ("live_page_origins", "test_page_origins")}
+    return {**shown, **lists}
 
 
 def commit_change(

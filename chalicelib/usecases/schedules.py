@@ -13,6 +13,7 @@ from chalicelib.domain.merchants import Routing
 from chalicelib.domain.orders import ENTRIES_PER_WRITE, MAX_ENTRIES, Booking, Order, Schedule, ScheduleState
 from chalicelib.domain.payments import Payment, State
 from chalicelib.ports import Conflict, Deleted, Deps, Ref, Task, TaskKind
+from chalicelib.usecases import charges
 from chalicelib.usecases.charges import (
     UNKNOWN_MERCHANT,
     UNREGISTERED,
@@ -128,6 +129,7 @@ def _over_spent(deps: Deps, orders: list[Order]) -> list[Order]:
     merged = []
     for new, old in zip(orders, stored, strict=True):
         if old is not None:
+            old = charges.without_open_window(deps, old)  # noqa: PLW2901
             old.check_free()
         merged.append(replace(old or Order(new.merchant_id, new.merchant_uid), schedule=new.schedule))
     return merged

@@ -132,12 +132,17 @@ def _settle(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, fo
         voiding.give_back(deps, gateway, payment, found)
     elif payment.open_cancel:
         _settle_cancel(deps, routing, gateway, payment, found)
-    elif payment.pay_method == VIRTUAL_ACCOUNT:
+    elif payment.pay_method == VIRTUAL_ACCOUNT or _was_turned_into_account(payment, found):
         deposits.settle(deps, routing, gateway, payment, found)
     elif payment.state is State.FAILED:
         voiding.look_for_late_approval(deps, gateway, payment, found)
     elif payment.awaits_comparison:
         _compare(deps, routing, gateway, payment, found)
+
+
+def _was_turned_into_account(payment: Payment, found: FindResult) -> bool:
+    """By a buyer, in the gateway's window: it was to be paid in another way, and has failed for that."""
+    return payment.state is State.FAILED and isinstance(found, AwaitingDeposit | Revoked)
 
 
 def _compare(deps: Deps, routing: Routing, gateway: Gateway, payment: Payment, found: FindResult) -> None:
@@ -166,7 +171,7 @@ def _settle_charge(deps: Deps, routing: Routing, gateway: Gateway, payment: Paym
     match found:
         case Approved():
             _settle_approved(deps, routing, gateway, payment, found)
-        case AwaitingDeposit() if found.amount == payment.request.amount:
+        case AwaitingDeposit() if deposits.is_wanted(payment, found):
             record_settled(deps, routing, deposits.opened(deps, payment, found))
         case AwaitingDeposit() | Revoked():
             deposits.settle(deps, routing, gateway, payment, found)

@@ -246,7 +246,8 @@ def _noticed(deps: Deps, merchant_id: str, channel_key: str, notice: DepositNoti
 
 
 def _knows_it(payment: Payment, notice: DepositNotice) -> bool:
-    """True if the notice has what only the gateway, and who saw its answers, can know."""
+    """True if the notice has what only the gateway, and who saw its answers, can know. Before it answered: nobody."""
     if notice.secret is None:
-        return hmac.compare_digest((notice.gateway_ref or "").encode(), (payment.gateway_ref or "?").encode())
+        known = payment.gateway_ref or ""
+        return bool(known) and hmac.compare_digest((notice.gateway_ref or "").encode(), known.encode())
     return hmac.compare_digest(deposits.digest(notice.secret), payment.notice_digest or "")

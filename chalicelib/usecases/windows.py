@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Approved, CancelRequest, Declined, NotSent, PaymentRequest, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest, NoChannel, NotFound, Refused, Unavailable
@@ -36,7 +37,7 @@ from chalicelib.domain.windows import (
     left_by_buyer,
     origin_of,
 )
-from chalicelib.ports import Conflict, Deps, Gateway, Ref
+from chalicelib.ports import Conflict, Deps, Gateway, Ref, StoreUnavailable
 from chalicelib.usecases import charges, health
 from chalicelib.usecases.choosing import Target, plan_for_window
 from chalicelib.usecases.guarded import guarded
@@ -55,6 +56,9 @@ CONFIRM_TIMEOUT = 10.0
 UNKNOWN_WINDOW = "존재하지 않는 결제창입니다. (no such window)"
 NO_ORIGIN = "Origin: 웹 페이지에서 호출해야 합니다. (to be called by a web page)"
 NO_TIME = "결제사가 응답하지 않습니다. 다시 시도해 주세요. (the gateways do not answer, please try again)"
+TOO_SLOW = (
+    "처리가 지연되어 결제를 승인하지 않았습니다. 다시 시도해 주세요. (it took too long: not charged, please try again)"
+)
 BEFORE_APPROVAL = "가맹점이 결제를 중단하였습니다"
 
 
@@ -84,11 +88,13 @@ def open_window(deps: Deps, merchant_id: str, wanted: Wanted) -> tuple[Payment, 
     )
     if routing is None:
         raise Refused(charges.UNKNOWN_MERCHANT, field="user_code")
-    check_page(deps, routing, wanted.terms)
+    if not wanted.terms.page_origin:
+        raise InvalidRequest("Origin", NO_ORIGIN)
     if prepared:
         prepared.check(wanted.request.amount)
     now = deps.clock.now()
     plan = plan_for_window(deps.gateways, routing, wanted.target, wanted.request, wanted.terms, now)
+    check_page(deps, routing, plan.environment, wanted.terms)
     decision = draw(plan.avoiding(known or Health(merchant_id)).choices, deps.rng, now)
     secret = f"{deps.rng.getrandbits(128):032x}"
     opened = replace(
@@ -102,24 +108,27 @@ def open_window(deps: Deps, merchant_id: str, wanted: Wanted) -> tuple[Payment, 
     return payment, ticket_of(payment, secret)
 
 
-def check_page(deps: Deps, routing: Routing, terms: WindowTerms) -> None:
-    """Only the merchant's own pages open windows, and only there a buyer ends up. Raises Refused, InvalidRequest."""
-    if not terms.page_origin:
-        raise InvalidRequest("Origin", NO_ORIGIN)
-    if not _is_ours(deps, routing, terms.page_origin):
+def check_page(deps: Deps, routing: Routing, environment: Environment, terms: WindowTerms) -> None:
+    """Only the merchant's own pages open windows, and only there a buyer ends up. Raises Refused, InvalidRequest.
+
+    Whatever a page asks for, its buyer can ask for something else. So it is paid in live, or with test channels, and
+    never both: a test payment looks like any other to a shop.
+    """
+    if not _is_ours(deps, routing, environment, terms.page_origin):
         raise Refused(
-            f"Origin: 등록되지 않은 도메인입니다: {terms.page_origin[:100]} PUT /admin/settings의 page_origins에 "
-            "등록해 주세요. (this page's origin is not registered)",
+            f"Origin: 등록되지 않은 도메인입니다: {terms.page_origin[:100]} "
+            f"PUT /admin/settings의 {environment}_page_origins에 등록해 주세요. (this page's origin is not registered)",
             field="Origin",
         )
-    if terms.return_to and not _is_ours(deps, routing, origin_of(terms.return_to)):
+    if terms.return_to and not _is_ours(deps, routing, environment, origin_of(terms.return_to)):
         raise InvalidRequest(
             "m_redirect_url", "m_redirect_url: 등록되지 않은 도메인입니다. (its origin is not registered)"
         )
 
 
-def _is_ours(deps: Deps, routing: Routing, origin: str) -> bool:
-    return origin in routing.page_origins or (deps.allow_loopback and is_loopback(origin))
+def _is_ours(deps: Deps, routing: Routing, environment: Environment, origin: str) -> bool:
+    on_this_machine = deps.allow_loopback and is_loopback(origin) and environment is Environment.TEST
+    return origin in routing.page_origins(environment) or on_this_machine
 
 
 def _check_confirm_url(deps: Deps, terms: WindowTerms) -> None:
@@ -253,13 +262,18 @@ def come_back(deps: Deps, ticket: str, fields: Mapping[str, str], return_url: st
 
 def _left_in_page(fields: Mapping[str, str]) -> Declined | None:
     """Our own page posts these, if the gateway's script tells it that nothing comes of the window."""
-    how, code, message = (fields.get(f"sr_{name}", "")[:300] for name in ("left", "code", "message"))
+    how, code, message = (_printable(fields.get(f"sr_{name}", "")) for name in ("left", "code", "message"))
     if how == "cancel":
         return left_by_buyer(code or "CANCELLED", message or "결제창을 닫았습니다. (the buyer left)")
     if how == "fail":
         text = message or "결제창에서 오류가 발생했습니다. (the window failed)"
         return Declined(DeclineReason.NOT_CHARGED, code or "WINDOW", text)
     return None
+
+
+def _printable(text: str) -> str:
+    """A browser can say anything, and merchants and operators read it."""
+    return "".join(char for char in text[:300] if char.isprintable())
 
 
 def _disagreed(deps: Deps, payment: Payment) -> Declined | None:
@@ -297,30 +311,63 @@ def _approve(
     ends_at: float,
 ) -> Payment:
     uid = (payment.merchant_id, payment.request.merchant_uid)
-    held, known = deps.store.load(Ref(Order, uid), Ref(Health, (payment.merchant_id,)))
+    held, known, prepared = deps.store.load(Ref(Order, uid), Ref(Health, (payment.merchant_id,)), Ref(Prepared, uid))
     if held is None:
         raise NotFound(UNKNOWN_WINDOW)
+    if prepared and (differs := _differs(prepared, payment)):
+        return _leave(deps, routing, payment, differs)
+    if ends_at - deps.clock.monotonic() < charges.MIN_ATTEMPT_SECONDS:  # the answer might not be heard any more
+        raise Unavailable(TOO_SLOW)
     now = deps.clock.now()
     due_at = now + deps.timing.request_budget + deps.timing.lease_margin
     sealed = seal_kept(deps, routing, payment, back.kept)
+    claimed = claim_approval(payment, sealed, now, due_at)
     try:
-        (payment,) = deps.store.commit(claim_approval(payment, sealed, now, due_at))
+        (payment,) = deps.store.commit(claimed)
     except Conflict:
         return _latest(deps, payment)
+    except StoreUnavailable:
+        payment = _written_after_all(deps, claimed)
     started = deps.clock.monotonic()
     result = guarded(lambda: gateway.approve(order, back, ends_at - started), f"approval {order.order_id}")
     took_ms = round((deps.clock.monotonic() - started) * 1000)
     stored = charges.finish(deps, routing, payment, held, result, took_ms)
-    if isinstance(result, Approved) and stored.state is State.CLAIMED:
-        _undo_unwritten(deps, gateway, payment, result)
+    if isinstance(result, Approved) and stored.state is State.CLAIMED and not can_ask(deps, payment, gateway):
+        _undo_unwritten(gateway, payment, stored, result)
     if sign := charges.what_it_says_of_health(payment, result):
         health.note(deps, payment.environment, known or Health(payment.merchant_id), [sign])
     return stored
 
 
-def _undo_unwritten(deps: Deps, gateway: Gateway, payment: Payment, result: Approved) -> None:
-    """It is approved, that could not be stored, and nobody could ask for it later: give it back while we know of it."""
-    if can_ask(deps, payment, gateway):
+def _differs(prepared: Prepared, payment: Payment) -> Declined | None:
+    """Asked once more: the window may have been opened before its amount was registered, or changed."""
+    try:
+        prepared.check(payment.request.amount)
+    except Refused as refused:
+        return Declined(DeclineReason.NOT_CHARGED, "PREPARED", refused.message)
+    return None
+
+
+def _written_after_all(deps: Deps, claimed: Payment) -> Payment:
+    """The claim as stored, if it is there though its write seemed to fail. Raises StoreUnavailable if it is not.
+
+    Given up, it would be taken for one that was sent, and not every gateway can be asked about that.
+    """
+    stored = _latest(deps, claimed)
+    if (stored.state, stored.attempt, stored.version) != (State.CLAIMED, claimed.attempt, claimed.version + 1):
+        raise StoreUnavailable(f"the claim of {claimed.imp_uid} is not there")
+    return stored
+
+
+def _undo_unwritten(gateway: Gateway, payment: Payment, stored: Payment, result: Approved) -> None:
+    """It is approved, that could not be stored, and nobody could ask for it later: give it back while we know of it.
+
+    Only if the claim was stored once more, after the approval: else that may be what is stored, and shipped.
+    """
+    if stored.version == payment.version:
+        alarm(
+            f"approved as {result.gateway_ref}, which may not be stored: compare it with the gateway's books", payment
+        )
         return
     request = CancelRequest(
         cancel_id=f"{payment.attempt.order_id}v1",

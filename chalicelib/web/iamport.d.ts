@@ -81,7 +81,7 @@ export declare namespace Iamport {
     m_redirect_url?: string;
     /** In a web view: how to get back to the app, `name` or `name://path`. */
     app_scheme?: string;
-    /** Show the window as a pop-up of its own. */
+    /** Show the window as a pop-up of its own. PayPal on PCs does so in any case. */
     popup?: boolean;
     /** Asked before the approval; any status but 200 stops the payment. */
     confirm_url?: string;

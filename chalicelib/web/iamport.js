@@ -19,6 +19,7 @@
   const ASK_EVERY = 1500; // ms, while an approval is under way
   const ASK_FOR = 40000; // ms; then the callback is told what is known
   const POPUP_LOOK_EVERY = 500; // ms: no event tells that a pop-up was closed
+  const POPUP = 'popup,width=960,height=760';
 
   const TEXTS = {
     title: '결제창',
@@ -107,13 +108,15 @@
     if (!userCode) return refuse(callback, param, isAgency ? 'NO_AGENCY' : 'NO_INIT');
     if (!param || typeof param !== 'object') return refuse(callback, param, 'NO_PARAM');
     if (current) return refuse(callback, param, 'OPEN_ALREADY'); // a double click: the first window goes on
-    const way = param.popup === true ? 'popup' : isPhone() ? 'redirect' : 'frame';
-    const ours = { user_code: userCode, way, is_mobile: isPhone(), page_url: location.href };
+    // PayPal's page refuses to be in a frame. A pop-up that nobody asked for may be blocked: then ours has a button for it.
+    const isPayPal = param.pay_method === 'paypal' && !isPhone();
+    // Browsers open pop-ups only while they handle the click, so before the router is asked.
+    const popup = param.popup === true || isPayPal ? window.open('about:blank', '_blank', POPUP) : null;
+    if (param.popup === true && !popup) return refuse(callback, param, 'POPUP_BLOCKED');
+    const way = popup ? 'popup' : isPhone() ? 'redirect' : 'frame';
+    const ours = { user_code: userCode, way, is_mobile: isPhone() };
     if (way === 'redirect' && !param.m_redirect_url) ours.m_redirect_url = location.href;
     const body = JSON.stringify(Object.assign({}, param, ours));
-    // Browsers open pop-ups only while they handle the click, so before the router is asked.
-    const popup = way === 'popup' ? window.open('about:blank', '_blank', 'popup,width=960,height=760') : null;
-    if (way === 'popup' && !popup) return refuse(callback, param, 'POPUP_BLOCKED');
     current = { param, callback, way, popup, url: null, imp_uid: null, given_up: false, asking: false };
     current.overlay = new Overlay(current);
     current.overlay.say(popup ? TEXTS.in_popup : TEXTS.loading);

@@ -518,6 +518,8 @@ class Simulator(ABC):
         self.books = Books()
         self.lock = threading.RLock()
         self.changed = False
+        self.url = ""
+        """Where it listens, for those whose windows name an address to go on at."""
         self.tell: Callable[[dict[str, str]], None] = _ignore
         """Sends the merchant's server a notice by GET."""
         self.later: Callable[[float, Callable[[], None]], None] = lambda _due, _act: None
@@ -689,7 +691,7 @@ class Sandbox:
         self._reopening = threading.Timer(0, self._reopen)
         self._server = self._listen(port)
         self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = simulator.url = f"http://127.0.0.1:{self.port}"
         if self._file:
             threading.Thread(target=self._keep_saving, daemon=True).start()
 

@@ -281,7 +281,9 @@ def test_answers_to_a_gateway(api, world, toss):
     assert api.post(path, notice, orderId="imp999999999999a1")[0] == 404
     assert api.post(f"/notices/imp00000000/{world.channels['tosspayments']}", notice)[0] == 404
     assert api.post(f"/notices/{world.merchant_id}/channel-key-unknown", notice)[0] == 404
-    assert api.post(f"/notices/{world.merchant_id}/{world.channels['nice_v2']}", notice)[0] == 400  # no notice of NICE's
+    assert (
+        api.post(f"/notices/{world.merchant_id}/{world.channels['nice_v2']}", notice)[0] == 400
+    )  # no notice of NICE's
     assert api.post(path, {})[0] == 400
     assert api.send("POST", path, b"\xff\xfe", {"Content-Type": "application/json"})[0] == 400
     assert api.get(f"/payments/{issued['imp_uid']}")[1]["response"]["status"] == "ready"

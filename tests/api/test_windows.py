@@ -147,6 +147,52 @@ def test_a_virtual_account(shop, world, toss, api):
     assert told(world) == ["ready", "paid"]
 
 
+def as_an_account(params):
+    """The buyer wants another way to pay than the shop."""
+    if "request" not in params:
+        return params | {"method": "vbank", "vbankHolder": "홍길동"}
+    request = {name: value for name, value in params["request"].items() if name != "card"}
+    return params | {"request": request | {"method": "VIRTUAL_ACCOUNT", "virtualAccount": {"useEscrow": False}}}
+
+
+@pytest.mark.parametrize("provider", ["tosspayments", "nice_v2"])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_card_that_the_buyer_turns_into_an_account_is_no_payment(shop, world, provider, is_lost):
+    window = shop.open(channel_key=world.channels[provider])
+    agreed = window.press(change=as_an_account)
+    if is_lost:
+        world.sandboxes[provider].fail("charge", "reply_lost")
+    window.back(agreed)
+    assert window.result()["result"]["confirming"] is True
+    world.run_to_quiet()  # the late looks, too
+    after = stored(window)
+    assert (after.state, after.attempt.code, after.alarm) == (State.FAILED, "METHOD_MISMATCH", None)
+    assert world.captured() == []
+
+
+KOREAN = ("html5_inicis", "kcp", "nice_v2", "smartro_v2", "tosspayments")
+
+
+@pytest.mark.gateways(*KOREAN)
+@pytest.mark.parametrize("provider", KOREAN)
+@pytest.mark.parametrize("paid_before", [True, False])
+@pytest.mark.parametrize("is_mobile", [True, False])
+def test_a_proof_that_is_brought_to_two_orders_pays_its_own(shop, world, provider, paid_before, is_mobile):
+    """Whatever becomes of the other one, nothing is taken for it, and nothing given back of what is paid."""
+    channel = world.channels.get(provider) or world.channel(provider)
+    named = {"channel_key": channel, "is_mobile": is_mobile}
+    rightful, other = shop.open(merchant_uid="a", **named), shop.open(merchant_uid="b", **named)
+    proof, _ = rightful.press(), other.data()
+    ids = [stored(window).attempt.order_id for window in (rightful, other)]
+    stolen = {name: value.replace(*ids) for name, value in proof.items()}
+    for window, fields in [(rightful, proof), (other, stolen)] if paid_before else [(other, stolen), (rightful, proof)]:
+        window.back(fields)
+    world.run_to_quiet()
+    assert stored(rightful).state is State.PAID
+    assert stored(other).state in (State.OPENED, State.UNKNOWN, State.UNDOING, State.FAILED)
+    assert [(taken["order_id"], taken["balance"]) for taken in world.captured()] == [(ids[0], 8900)]
+
+
 def test_on_a_phone(shop):
     window = shop.open(way="redirect", is_mobile=True, m_redirect_url=f"{ORIGIN}/done")
     window.back(window.press())
@@ -211,23 +257,40 @@ def test_a_malformed_merchant(shop, user_code):
      "data://shop.kr", "https://shop.kr evil.example", "https://shop.kr;script-src", "https://숍.kr", "https://shop.kr\n"],
 )  # fmt: skip
 def test_origins_are_checked_when_they_are_registered(api, origin):
-    status, answer = api.put("/admin/settings", page_origins=["https://a.kr", origin])
-    assert (status, answer["field"]) == (400, "page_origins[1]")
-    assert api.get("/admin/settings")[1]["page_origins"] == []
+    status, answer = api.put("/admin/settings", test_page_origins=["https://a.kr", origin])
+    assert (status, answer["field"]) == (400, "test_page_origins[1]")
+    assert api.get("/admin/settings")[1]["test_page_origins"] == []
 
 
 def test_origins_are_settings_like_others(api):
     wanted = ["https://shop.kr", "https://m.shop.kr:8443", "ionic://localhost", "https://shop.kr"]
-    assert api.put("/admin/settings", page_origins=wanted)[1]["page_origins"] == wanted[:3]
-    assert api.put("/admin/settings", test_webhook_url=None)[1]["page_origins"] == wanted[:3]
-    assert api.get("/admin/settings")[1]["page_origins"] == wanted[:3]
-    assert api.put("/admin/settings", page_origins=[])[1]["page_origins"] == []
-    assert api.put("/admin/settings", page_origins=[f"https://{n}.kr" for n in range(51)])[0] == 400
+    assert api.put("/admin/settings", test_page_origins=wanted)[1]["test_page_origins"] == wanted[:3]
+    assert api.put("/admin/settings", test_webhook_url=None)[1]["test_page_origins"] == wanted[:3]
+    assert api.get("/admin/settings")[1]["test_page_origins"] == wanted[:3]
+    assert api.put("/admin/settings", test_page_origins=[])[1]["test_page_origins"] == []
+    assert api.put("/admin/settings", test_page_origins=[f"https://{n}.kr" for n in range(51)])[0] == 400
+
+
+def test_a_page_is_paid_in_live_or_for_test_and_never_both(api):
+    status, answer = api.put(
+        "/admin/settings", live_page_origins=["https://shop.kr"], test_page_origins=["https://a.kr", "https://shop.kr"]
+    )
+    assert (status, answer["field"]) == (400, "test_page_origins[1]")
+    assert api.put("/admin/settings", live_page_origins=["https://shop.kr"])[0] == 200
+    assert api.put("/admin/settings", test_page_origins=["https://shop.kr"])[0] == 400
+
+
+def test_a_live_page_opens_no_window_of_a_test_channel(shop, api):
+    """Its buyer can name any channel, and would pay with a test card."""
+    api.put("/admin/settings", live_page_origins=["https://shop.kr"], test_page_origins=[])
+    refused(shop, field="Origin")
+    api.put("/admin/settings", live_page_origins=[], test_page_origins=["https://shop.kr"])
+    assert shop.ask()[1]["code"] == 0
 
 
 def test_a_local_page_can_be_registered_where_that_is_allowed(api, world):
     container.install(replace(world.deps, allow_loopback=True))
-    assert api.put("/admin/settings", page_origins=["http://localhost:3000"])[0] == 200
+    assert api.put("/admin/settings", test_page_origins=["http://localhost:3000"])[0] == 200
 
 
 # --- parameters ----------------------------------------------------------------------------------------------------

@@ -725,7 +725,8 @@ def test_the_same_cancel_twice_gives_back_once(bench):
         request = bench.cancel_request(order_id, approved, amount)
         first, second = (bench.gateway.cancel(request, TIMEOUT) for _ in range(2))
         assert isinstance(first, Cancelled), amount
-        assert isinstance(second, Unknown) or second == first, amount
+        done_before = isinstance(second, Cancelled) and second.cancel.amount == first.cancel.amount
+        assert isinstance(second, Unknown) or done_before, amount
         assert bench.money_taken(order_id) == 8900 - amount
 
 

@@ -200,7 +200,9 @@ def test_bypass_changes_nothing_that_money_hangs_on(kcp, is_mobile):
     assert fields["kcp_noint_quota"] == "CCBC-02:03,CCKM-03"
 
 
-@pytest.mark.parametrize("bypass", ['{"kcp": {"shop_user_id": "u-2"}, "nice_v2": {"x": 1}}', "[]", '{"kcp": []}'])
+@pytest.mark.parametrize(
+    "bypass", ['{"kcp": {"shop_user_id": "u-2"}, "nice_v2": {"x": 1}}', "[]", '{"kcp": []}', "", "{", "no JSON"]
+)
 def test_bypass_may_be_under_kcps_name(kcp, bypass):
     fields = fields_of(kcp, bypass=bypass)
     assert fields["shop_user_id"] == ("u-2" if "u-2" in bypass else "member-7")
@@ -500,6 +502,11 @@ def answered(bench, answering, method="card", **changes):
 )
 def test_no_yes_about_this_order(kcp, answering, changes):
     assert isinstance(answered(kcp, answering, **changes), Unknown)
+
+
+@pytest.mark.parametrize("changes", [{"order_no": "imp7a1"}, {"pay_method": "PAVC"}])
+def test_a_person_gets_kcps_number_of_what_is_not_ours(kcp, answering, changes):
+    assert PAID["tno"] in answered(kcp, answering, **changes).detail
 
 
 @pytest.mark.parametrize(

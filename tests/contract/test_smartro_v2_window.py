@@ -523,6 +523,13 @@ def test_a_question_is_answered_by_what_says_that_it_is_paid(smartro, answering,
     assert isinstance(gateway.find_charge(query(smartro, order, BACK), TIMEOUT), kind)
 
 
+@pytest.mark.parametrize("number", [None, "", "00000000"])
+def test_a_card_without_an_approval_number_is_not_found_as_charged(smartro, answering, number):
+    order = window_order(smartro)
+    gateway = smartro.connect(TEST_CREDENTIALS, answering(json.dumps(success(order, AuthCode=number)).encode()))
+    assert isinstance(gateway.find_charge(query(smartro, order, BACK), TIMEOUT), Unknown)
+
+
 def notice(**changes):
     given = {"Mid": MID, "Tid": TID, "Moid": "imp100000000001a1", "ResultCode": "4110"} | changes
     tid, code = given.get("Tid") or given.get("TID"), given["ResultCode"]

@@ -39,6 +39,7 @@ class Driver:
 
 
 DRIVERS: dict[str, Driver] = {
+    "html5_inicis": Driver(enter=lambda params: dict(params["fields"])),
     "kcp": Driver(enter=lambda params: dict(params["fields"])),
     "paypal_v2": Driver(enter=lambda params: {"token": params["token"]}),
     "nice_v2": Driver(told=_nice_left),

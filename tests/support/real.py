@@ -2,6 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -22,6 +25,27 @@ def need_dynamodb_local() -> None:
         dynamodb_local.install()
     except dynamodb_local.Missing as reason:
         missing(str(reason))
+
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.test 127.0.0.1",
+)  # fmt: skip
+"""It runs as root in a container, and asks nobody but the pages under test."""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's own, without a head. Playwright's would have to be downloaded."""
+    path = require("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def missing(reason: str) -> None:

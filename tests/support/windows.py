@@ -5,7 +5,7 @@ The gateway's script and our driver are played by `tests.contract.windows`.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
@@ -15,6 +15,8 @@ from infra.sandbox.windows import Go, Tell
 from tests.contract.windows import DRIVERS, Driver
 from tests.support.api import Api, Page
 from tests.support.world import World
+
+Params = dict[str, Any]
 
 ORIGIN = "https://shop.kr"
 FORM = "application/x-www-form-urlencoded"
@@ -31,7 +33,7 @@ class Shop:
     def __init__(self, world: World, api: Api) -> None:
         self.world, self.api = world, api
         known = merchants.settings(world.deps, world.merchant_id)
-        merchants.save_settings(world.deps, world.admin, replace(known, page_origins=(ORIGIN,)))
+        merchants.save_settings(world.deps, world.admin, replace(known, test_page_origins=(ORIGIN,)))
 
     def ask(self, origin: str | None = ORIGIN, **fields: Any) -> tuple[int, dict[str, Any]]:
         """What `IMP.request_pay` sends. A field that is None is not sent."""
@@ -90,12 +92,15 @@ class Window:
     def attempt(self) -> dict[str, Any]:
         return self.shop.api.get(f"/admin/payments/{self.imp_uid}")[1]["attempts"][-1]
 
-    def press(self, button: str = "approve") -> dict[str, str]:
-        """Opens the gateway's window, presses one of its buttons: what comes back to the return URL."""
+    def press(self, button: str = "approve", change: Callable[[Params], Params] = dict) -> dict[str, str]:
+        """Opens the gateway's window, presses one of its buttons: what comes back to the return URL.
+
+        change: what the buyer does to the parameters in his browser.
+        """
         data, provider = self.data(), self.attempt["pg_provider"]
         driver = DRIVERS.get(provider, Driver())
         simulator = self.shop.world.sandboxes[provider].simulator
-        step: Go | Tell = simulator.press(simulator.enter(driver.enter(data["params"])).visit_id, button)
+        step: Go | Tell = simulator.press(simulator.enter(change(driver.enter(data["params"]))).visit_id, button)
         if isinstance(step, Tell):
             return driver.told(step.data)
         address, _, query = step.url.partition("?")

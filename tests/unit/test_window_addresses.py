@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.api import window_pages
+from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Declined
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest
@@ -24,7 +25,7 @@ from tests.support.real import require
 from tests.support.windows import Shop
 
 ORIGINS = ("https://shop.kr", "https://m.shop.kr:8443", "https://a.b", "ionic://localhost")
-ROUTING = SimpleNamespace(page_origins=ORIGINS)
+ROUTING = SimpleNamespace(page_origins=lambda _: ORIGINS)
 DEPS = SimpleNamespace(allow_loopback=False)
 HERE = "https://router.example/api/window/ticket/result"
 
@@ -87,7 +88,7 @@ READ_AS = {origin: tuple(origin.split("://")) for origin in ORIGINS}
 def taken(address):
     terms = SimpleNamespace(page_origin="https://shop.kr", return_to=address)
     try:
-        check_page(DEPS, ROUTING, terms)
+        check_page(DEPS, ROUTING, Environment.LIVE, terms)
     except InvalidRequest:
         return False
     return True

@@ -71,9 +71,13 @@ class NewGroupBody(GroupBody):
     environment: Environment  # which a change may leave out
 
 
+Origins = Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=50)]
+
+
 class SettingsBody(Strict):
     default: Annotated[str, Field(max_length=80)] | None = None
     live_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
     test_webhook_url: Annotated[str, Field(max_length=2000)] | None = None
     webhook_content_type: Literal["application/json", "application/x-www-form-urlencoded"] = "application/json"
-    page_origins: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=50)] = ()
+    live_page_origins: Origins = ()
+    test_page_origins: Origins = ()

@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.domain.channels import Environment
 from chalicelib.gateways.endpoints import trusted
-from chalicelib.gateways.html5_inicis import approve_urls, net_cancel_urls
+from chalicelib.gateways.html5_inicis import WINDOW_URLS, approve_urls
 
 LIVE, TEST = Environment.LIVE, Environment.TEST
 REAL = "https://fcstdpay.inicis.com/api/payAuth"
@@ -46,13 +46,13 @@ HOSTILE = [
 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_nothing_but_the_address_itself(url):
-    assert trusted(REAL, approve_urls(LIVE, "stdpay", "fc"))
-    assert not trusted(url, approve_urls(LIVE, "stdpay", "fc"))
+    assert trusted(REAL, approve_urls(WINDOW_URLS[LIVE], "stdpay", "fc"))
+    assert not trusted(url, approve_urls(WINDOW_URLS[LIVE], "stdpay", "fc"))
 
 
 @pytest.mark.parametrize("url", [None, 7, [REAL], {"url": REAL}, REAL.encode()])
 def test_what_is_no_text_is_no_address(url):
-    assert not trusted(url, approve_urls(LIVE, "stdpay", "fc"))
+    assert not trusted(url, approve_urls(WINDOW_URLS[LIVE], "stdpay", "fc"))
 
 
 def test_no_address_is_trusted_where_none_is_known():
@@ -61,36 +61,17 @@ def test_no_address_is_trusted_where_none_is_known():
 
 
 @pytest.mark.parametrize(
-    ("environment", "window", "idc_name", "approve", "net_cancel"),
+    ("environment", "window", "idc_name", "approve"),
     [
-        (LIVE, "stdpay", "fc", REAL, "https://fcstdpay.inicis.com/api/netCancel"),
-        (LIVE, "stdpay", "ks", "https://ksstdpay.inicis.com/api/payAuth", "https://ksstdpay.inicis.com/api/netCancel"),
-        (
-            TEST,
-            "stdpay",
-            "stg",
-            "https://stgstdpay.inicis.com/api/payAuth",
-            "https://stgstdpay.inicis.com/api/netCancel",
-        ),
-        (
-            LIVE,
-            "mobile",
-            "ks",
-            "https://ksmobile.inicis.com/smart/payReq.ini",
-            "https://ksmobile.inicis.com/smart/payNetCancel.ini",
-        ),
-        (
-            LIVE,
-            "paypro",
-            "fc",
-            "https://fcpaypro.inicis.com/payment/v1/rest/payAppl.ini",
-            "https://fcpaypro.inicis.com/payment/v1/rest/payNetCancel.ini",
-        ),
+        (LIVE, "stdpay", "fc", REAL),
+        (LIVE, "stdpay", "ks", "https://ksstdpay.inicis.com/api/payAuth"),
+        (TEST, "stdpay", "stg", "https://stgstdpay.inicis.com/api/payAuth"),
+        (LIVE, "mobile", "ks", "https://ksmobile.inicis.com/smart/payReq.ini"),
+        (TEST, "mobile", "stg", "https://stgmobile.inicis.com/smart/payReq.ini"),
     ],
 )
-def test_each_window_of_inicis_has_one_address_per_data_centre(environment, window, idc_name, approve, net_cancel):
-    assert approve_urls(environment, window, idc_name) == {approve}
-    assert net_cancel_urls(environment, window, idc_name) == {net_cancel}
+def test_each_window_of_inicis_has_one_address_per_data_centre(environment, window, idc_name, approve):
+    assert approve_urls(WINDOW_URLS[environment], window, idc_name) == {approve}
 
 
 @pytest.mark.parametrize(
@@ -108,5 +89,4 @@ def test_each_window_of_inicis_has_one_address_per_data_centre(environment, wind
     ],
 )
 def test_a_data_centre_that_is_none_or_of_the_other_environment_has_none(environment, idc_name):
-    assert approve_urls(environment, "stdpay", idc_name) == frozenset()
-    assert net_cancel_urls(environment, "stdpay", idc_name) == frozenset()
+    assert approve_urls(WINDOW_URLS[environment], "stdpay", idc_name) == frozenset()
