@@ -178,7 +178,7 @@ def run(children: Children, listener: socket.socket, sandbox_file: Path) -> None
         os.environ.update(make_resources())
         config.load()  # says what is wrong with the environment before four processes do
         with listener:
-            children.start("the API", "infra.local_api", socket_fd=listener.fileno())
+            children.start("the API", "infra.local_api", "--demo", str(sandbox_file), socket_fd=listener.fileno())
         children.start("the worker", "infra.local_worker")
         merchant = _merchant(children, api, data)
         send_notices(api, merchant, {name: url for name, url in gateways.items() if name not in elsewhere})

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,8 @@ from chalice.local import (
     LocalGatewayException,
     ThreadedHTTPServer,
 )
+
+from infra.demo.shop import DemoShop
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +79,25 @@ class _Handler(ChaliceRequestHandler):
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
 
-    def __init__(self, request: Any, client_address: Any, server: Any, app_object: Chalice, config: Config) -> None:
+    def __init__(
+        self,
+        request: Any,
+        client_address: Any,
+        server: Any,
+        app_object: Chalice,
+        config: Config,
+        demo: DemoShop | None = None,
+    ) -> None:
+        self.demo = demo
         self.local_gateway = _Gateway(app_object, config)
         BaseHTTPRequestHandler.__init__(self, request, client_address, server)
 
     def _serve(self) -> None:
         try:
-            self._generic_handle()
+            if self.demo and self.demo.owns(self.path):
+                self._serve_demo(self.demo)
+            else:
+                self._generic_handle()
         except Refused as refused:
             self.send_error(refused.status, str(refused))
         except OSError:
@@ -92,6 +107,11 @@ class _Handler(ChaliceRequestHandler):
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "서버 오류가 발생했습니다. (internal error)")
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815 - http.server's names
+
+    def _serve_demo(self, demo: DemoShop) -> None:
+        self._parse_payload()  # nothing in it is needed; but the next request of this connection comes after it
+        reply = demo.answer(self.command, self.path)
+        self._send_http_response(reply.status, {**reply.headers, "Content-Type": reply.content_type}, reply.body)
 
     def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
@@ -189,15 +209,21 @@ def _envelope(message: str) -> bytes:
 
 def threaded(app: Chalice) -> Chalice:
     """The app with a current request per thread, as `chalice local` makes it."""
-    app.__class__ = type("LocalApp", (LocalChalice, app.__class__), {})
+    if not isinstance(app, LocalChalice):  # else it has had a server before
+        app.__class__ = type("LocalApp", (LocalChalice, app.__class__), {})
     return app
 
 
-def make_server(app: Chalice, port: int = 0, fd: int | None = None) -> HTTPServer:
-    """A server, not yet serving."""
+def make_server(app: Chalice, port: int = 0, fd: int | None = None, demo: DemoShop | None = None) -> HTTPServer:
+    """A server, not yet serving. demo: a shop beside the application, which knows nothing of it."""
     config = Config.create(lambda_timeout=29, lambda_memory_size=1024)
     local = LocalDevServer(
-        threaded(app), config, "127.0.0.1", port, handler_cls=_Handler, server_cls=functools.partial(_Server, fd=fd)
+        threaded(app),
+        config,
+        "127.0.0.1",
+        port,
+        handler_cls=functools.partial(_Handler, demo=demo),
+        server_cls=functools.partial(_Server, fd=fd),
     )
     server: HTTPServer = local.server
     return server
@@ -207,6 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.local_api", description="Run the API on this machine.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--demo", type=Path, metavar="FILE", help="serve the shop of the merchant in FILE at /demo")
     chosen = parser.parse_args(arguments)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -219,7 +246,8 @@ def main(arguments: list[str] | None = None) -> None:
     from chalicelib.api import load_all  # noqa: PLC0415
 
     load_all()
-    make_server(app, chosen.port, chosen.fd).serve_forever(poll_interval=0.1)
+    demo = DemoShop(chosen.demo) if chosen.demo else None
+    make_server(app, chosen.port, chosen.fd, demo).serve_forever(poll_interval=0.1)
 
 
 def quiet_pools() -> None:

@@ -164,6 +164,7 @@ def welcome(demo: Mapping[str, Any], webhook_secret: str, file: Path) -> str:
     return f"""
 smart-routing answers at {api}   (Ctrl-C stops it)
 
+  demo shop       {api}/demo
   imp_key         {demo["imp_key"]}
   imp_secret      {demo["imp_secret"]}
   user_code       {demo["user_code"]}
