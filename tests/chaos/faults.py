@@ -202,7 +202,7 @@ class InProcess(HttpClient):
             raise NotSentError("not sent: no time left")
         parts = urlsplit(url)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        lower = {"host": parts.netloc} | {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(method, parts.path, query, lower, body or b"")
         box = self._world.sandboxes[parts.hostname or ""]
         does = box.simulator.operation(request)

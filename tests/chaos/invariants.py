@@ -192,12 +192,15 @@ def everybody_told(books: Books, at_crash: dict[str, str]) -> Iterator[str]:
         if payment.to_be_voided:
             continue
         excused = _answer_was_cut_off(final, at_crash.get(imp_uid)) or _run_again(books, payment)
+        excused = excused or _came_to_nothing(payment, told)
         if final not in told.answers + told.webhooks and not excused:
             yield f"nobody was told that {imp_uid} is {final}: {told.answers} in answers, {told.webhooks} in webhooks"
         if final not in [*told.answers, *told.webhooks[-1:]] and told.webhooks and not excused:
             yield f"the last webhook of {imp_uid} says {told.webhooks[-1]}, and it is {final}"
-        if "paid" in told.webhooks and not payment.paid_at:
+        if "paid" in told.webhooks + told.answers and not payment.paid_at:
             yield f"{imp_uid} was called paid"
+        if payment.window and "failed" in told.answers and final != "failed":
+            yield f"the buyer was told that {imp_uid} has failed, and it is {final}"
     for imp_uid, cancel_id in books.s.promised:
         if cancel_id and cancel_id not in books.told[imp_uid].cancels:
             yield f"nobody was told how the cancel {cancel_id} ended"
@@ -219,6 +222,11 @@ def _answer_was_cut_off(final: str, at_crash: str | None) -> bool:
     whose connection broke looks the payment up, or repeats its call.
     """
     return final in ("failed", "cancelled") and at_crash == final
+
+
+def _came_to_nothing(payment: Payment, told: Told) -> bool:
+    """V1 sends no webhook for a window that came to nothing. Whoever waits for a result, or has heard one, is told."""
+    return payment.window is not None and payment.v1_status == "failed" and not {*told.answers} - {"failed"}
 
 
 def _run_again(books: Books, payment: Payment) -> bool:

@@ -72,6 +72,8 @@ def _settles_alone(s: Service, payment: Payment) -> bool:
     if payment.open_cancel and Operation.PARTIAL_CANCEL in spec.operations and spec.provider in PARTS_ARE_UNTOLD:
         return False
     window = spec.net_cancel_window
+    if payment.window:
+        window = spec.windows.net_cancel_window if spec.windows else None
     not_tried = payment.state is not State.UNDOING
     undoes = payment.is_unsettled and window is not None and (not_tried or _age(s, payment) < window)
     return undoes or _can_be_asked(s, payment)
@@ -145,5 +147,9 @@ def _in_the_books(s: Service, payment: Payment) -> dict[str, Any] | None:
 def _cancel_at_the_console(s: Service, payment: Payment) -> None:
     simulator = s.world.sandboxes[payment.attempt.pg_provider].simulator
     for charge in simulator.books.charges:
-        if charge.order_id == payment.attempt.order_id and charge.balance:
+        if charge.order_id != payment.attempt.order_id:
+            continue
+        if charge.unpaid == "waiting":
+            charge.unpaid = "revoked"
+        elif charge.balance:
             charge.cancels.append(Cancel("console", charge.pg_tid, charge.balance, s.clock.now().timestamp()))

@@ -22,7 +22,7 @@ from chalicelib.storage.items import shard_of
 from chalicelib.usecases import timer
 from infra.sandbox.server import Books, Simulator
 from tests.chaos.faults import Killed, Tape, taped
-from tests.support.api import Api
+from tests.support.api import Api, Page
 from tests.support.recovery import Respecified
 from tests.support.world import VisibleQueue, World
 
@@ -61,6 +61,7 @@ class Service:
     def __init__(self, sandboxes: Mapping[str, Any]) -> None:
         for name, box in sandboxes.items():
             box.simulator.books = Books()
+            box.simulator.url = f"http://{name}"  # as `faults.InProcess` knows it
             box.faults.clear()
             box.simulator.later = partial(self._later, box.simulator)
             box.simulator.tell = partial(self._tell, name)
@@ -87,6 +88,8 @@ class Service:
         """
         self.noticed: set[str] = set()
         """What was in the notices that were taken: order ids, among others."""
+        self.browser: dict[str, dict[str, Any]] = {}
+        """What buyers' tabs remember (tests.chaos.windows)."""
         self.wrong: list[str] = []
         """What was wrong when a person came to look."""
         self.pick: Callable[[list[Task]], Task] = lambda ready: min(ready, key=lambda task: task.due_at)
@@ -120,7 +123,10 @@ class Service:
         return pickle.dumps((
             [world.store.items, world.store.tallies, world.queue.tasks, world.sender.sent, world.sender.replies],
             [self.answers, self.promised, self.refused, self.hidden, self.delivered, self.api.token],
-            {name: (box.simulator.books, box.faults.view()) for name, box in world.sandboxes.items()},
+            {
+                name: (box.simulator.books, getattr(box.simulator, "visits", {}), box.faults.view())
+                for name, box in world.sandboxes.items()
+            },
             [world.clock.now(), world.deps.rng.getstate()],
         ))  # fmt: skip
 
@@ -129,16 +135,16 @@ class Service:
         ours, merchants, gateways, (now, rng) = pickle.loads(saved)
         world.store.items, world.store.tallies, world.queue.tasks, world.sender.sent, world.sender.replies = ours
         self.answers, self.promised, self.refused, self.hidden, self.delivered, self.api.token = merchants
-        for name, (books, faults) in gateways.items():
+        for name, (books, visits, faults) in gateways.items():
             box = world.sandboxes[name]
-            box.simulator.books = books
+            box.simulator.books, box.simulator.visits = books, visits
             box.faults.clear()
             for fault in faults:
                 box.fail(**fault)
         world.clock.set(now)
         world.deps.rng.setstate(rng)
         world.store.calls.clear()
-        self.wrong, self.noticed = [], set()
+        self.wrong, self.noticed, self.browser = [], set(), {}
         self.log.truncate(0)
         paypal_v2.TOKENS.__init__()  # a process that has just begun knows none
 
@@ -163,6 +169,23 @@ class Service:
         self.answers.append(answer)
         self._note(answer, self._imp_uids() - before)
         return answer
+
+    def browse(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Page | None:
+        """One request of a buyer's browser; None if the process died. Pages are no answers to the merchant."""
+        before = self._imp_uids()
+        try:
+            page = self.api.load(method, path, body, {"Authorization": "", **(headers or {})})
+        except Killed:
+            self.answers.append(Answer(None, {}))
+            self.tape.dead = False
+            return None
+        answer = Answer(page.status, page.content if page.media_type == "application/json" else page.text)
+        if answer.status == 500:
+            self.answers.append(answer)
+        self._note(answer, self._imp_uids() - before)
+        return page
 
     def _imp_uids(self) -> set[str]:
         return {pk.rpartition("#")[2] for pk, sk in self.world.store.items if sk == "payment"}

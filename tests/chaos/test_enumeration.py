@@ -43,6 +43,7 @@ from tests.chaos.flows import FLOWS, GATEWAYS, TOSS, Act, Flow
 from tests.chaos.invariants import Books, end, statuses, violations
 from tests.chaos.person import rest
 from tests.chaos.service import Answer, Service
+from tests.chaos.windows import in_a_window, with_windows
 from tests.support.world import CARD, request
 
 DEPTH = int(os.environ.get("CHAOS_DEPTH", "1"))
@@ -174,6 +175,12 @@ def test_it_does_what_it_says_if_nothing_else_breaks(boxes, flow):
     assert tuple(sorted(ended)) in flow.ends
     used = {row["provider"] for row in Books(story.service).transactions}
     assert used <= {flow.gateways[-1]}, used
+
+
+@pytest.mark.parametrize("provider", with_windows())
+def test_every_window_is_broken(provider):
+    flows = [flow for flow in EVERY if flow.gateways[-1] == provider and flow.prepare.func is in_a_window]
+    assert len(flows) >= 5, flows
 
 
 def _shown(payment: Payment) -> str:
