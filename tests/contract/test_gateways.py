@@ -687,10 +687,11 @@ def test_the_last_cancel_is_in_the_answer_to_a_query(bench):
 
 
 def test_cancelled_before_is_never_called_done(bench):
+    """Settlement asks what is left. But for a gateway that does not tell: there it is all that is ever heard of it."""
     order_id, approved = bench.charge()
     assert isinstance(bench.gateway.cancel(bench.cancel_request(order_id, approved, 8900), TIMEOUT), Cancelled)
     again = bench.gateway.cancel(bench.cancel_request(order_id, approved, 8900), TIMEOUT)
-    assert isinstance(again, Unknown)
+    assert isinstance(again, Cancelled if bench.provider == "smartro_v2" else Unknown)
     assert len(bench.books(order_id)[0]["cancels"]) == 1
 
 
