@@ -242,8 +242,6 @@ def _look_for_late_deposit(deps: Deps, gateway: Gateway, payment: Payment, found
         case Approved() if left(found).amount:
             text = f"a deposit came after it was called {payment.v1_status}: refund it at the gateway"
             store_look(deps, payment, replace(later, alarm=text))
-        case AwaitingDeposit() if _is_silently_over(deps, payment):  # as it will say for ever
-            store_look(deps, payment, later)
         case AwaitingDeposit() if is_revocable(gateway):
             result = _revoke(gateway, payment, found.gateway_ref)
             if isinstance(result, Revoked):

@@ -277,13 +277,14 @@
     font: 16px/1.5 ${FONT}; overscroll-behavior: contain`;
   // In height, all there is, unless there is also more than the panel's width.
   const PANEL = `margin: auto; width: min(100%, 60rem); height: min(100%, max(46rem, (60rem - 100vw) * 999));
-    display: flex; flex-direction: column; background: #fff; color: #1b1f24; color-scheme: light; overflow: hidden`;
+    display: flex; flex-direction: column; overflow: hidden; background: Canvas; color: CanvasText;
+    color-scheme: light dark`;
   const BAR = `flex: none; display: flex; align-items: center; justify-content: space-between; padding-left: 16px;
-    font-weight: 600; border-bottom: 1px solid #d3d9df`;
+    font-weight: 600; border-bottom: 1px solid rgba(128, 128, 128, 0.35)`;
   const CLOSE = `width: 44px; height: 44px; border: 0; background: none; color: inherit; font: 24px/1 sans-serif;
     cursor: pointer`;
   const CONTENT = 'flex: 1; min-height: 0; display: flex';
-  const FRAME = 'flex: 1; border: 0; background: #fff';
+  const FRAME = 'flex: 1; border: 0; background: Canvas';
   const STATUS = 'margin: auto; padding: 16px; text-align: center; word-break: keep-all';
   const RETRY = `display: block; margin: 16px auto 0; padding: 10px 24px; border: 0; border-radius: 8px;
     background: #0a58ca; color: #fff; font: inherit; cursor: pointer`;

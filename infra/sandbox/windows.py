@@ -265,7 +265,8 @@ const sandboxWindow = (() => {
 # --- pages ------------------------------------------------------------------------------------------------------
 
 STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Noto Sans KR", sans-serif }
+:root { color-scheme: light dark; background: Canvas;
+  font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Noto Sans KR", sans-serif }
 body { margin: 0; display: grid; min-height: 100vh; place-items: center }
 main { box-sizing: border-box; width: min(100%, 24rem); padding: 1.5rem }
 h1 { margin: 0 0 1rem; font-size: 1.25rem }

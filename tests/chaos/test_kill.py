@@ -108,7 +108,7 @@ def report(ledger, books, hook, seconds):
     schedules = sum(order.schedule is not None for order in books.orders.values())
     cancels = sum(len(payment.cancels) for payment in books.payments.values())
     return f"""kill -9: seed {SEED}, {KILLS} kills, {asked:,} requests ({lost}), all at its end {seconds:.0f} s later
-  {len(books.payments):,} payments, {schedules} of them reserved; {cancels} cancels; {
+  {len(books.payments):,} payments, {schedules} of them reserved; {ledger.windows} windows; {cancels} cancels; {
         len(ledger.accounts)
     } virtual accounts
   {len(books.gateways):,} transactions at the gateways, {len(hook.messages):,} webhooks; told {

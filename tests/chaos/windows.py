@@ -25,6 +25,7 @@ from infra.sandbox.windows import Go
 from tests.chaos.every_gateway import AMOUNT, EVERY, MOST, ORDER, THIN
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.flows import FLOWS, GATEWAYS, TOSS, Act, Flow
+from tests.chaos.invariants import Books
 from tests.chaos.service import Answer, Service
 from tests.contract.windows import DRIVERS, Driver
 from tests.support.windows import FORM, ORIGIN, json_of
@@ -251,6 +252,16 @@ def never_come_back(at: Counter) -> Act:
 def open_an_account_in_a_window(at: Counter) -> Act:
     """And pay nothing into it."""
     return at.buy
+
+
+@in_windows(PayMethod.VBANK, most=2)
+def deposit_into_an_account_of_a_window(at: Counter) -> Act:
+    """Nobody tells us: the account is asked about."""
+    at.buy()
+    at.s.deliver()
+    [payment] = Books(at.s).payments.values()
+    at.s.world.sandboxes[at.provider].deposit(payment.attempt.order_id)
+    return at.s.quiet
 
 
 @in_windows(*UNLIKE_CARDS, most=1, ends="cancelled")

@@ -10,17 +10,27 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
 
 from infra.dynamodb_local import free_port
+from tests.contract.windows import DRIVERS
+from tests.support.api import Page
 from tests.support.local_service import CARD, ROOT, STARTS_WITHIN, STOPS_WITHIN, alive, ask, descendants, until
+from tests.support.windows import FORM, json_of
+
+T = TypeVar("T")
 
 STOLEN = {**CARD, "card_number": "4000-0000-0000-0002"}
 SHOPPERS = 6
+PAGE = "http://localhost:8080"
+"""The shop's, on this machine, where any may open windows."""
+WINDOWS_AT = "nice_v2"
+"""Toss says of what was agreed to and never approved for ten minutes that it may still be: too long to wait for."""
 FAULTS = (
     ("charge", "reply_lost", 0),
     ("charge", "slow", 1.5),
@@ -141,6 +151,8 @@ class Ledger:
     """merchant_uids."""
     customers: set[str] = field(default_factory=set)
     """customer_uids whose key was issued."""
+    windows: int = 0
+    """Those that were opened."""
     accounts: set[str] = field(default_factory=set)
     deposited: set[str] = field(default_factory=set)
 
@@ -151,6 +163,9 @@ class Merchant:
     def __init__(self, victim: Victim, said: dict[str, Any], seed: int) -> None:
         self.ledger = Ledger()
         self._api = victim.api
+        self._port = victim.port
+        self.user_code: str = said["user_code"]
+        self.channels: dict[str, str] = said["channels"]
         self._credentials = {name: said[name] for name in ("imp_key", "imp_secret")}
         self._gateways: dict[str, str] = said["gateways"]
         self._lock = threading.Lock()
@@ -179,20 +194,13 @@ class Merchant:
     def pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
-    def send(self, path: str, body: object = None, method: str | None = None) -> dict[str, Any] | None:
+    def send(self, path: str, body: object = None, method: str | None = None, **headers: str) -> dict[str, Any] | None:
         """The answer if it was one of success, {} if it was a refusal, None if there was none."""
-        with self._lock:
-            self.ledger.requests += 1
-        try:
-            status, answer = ask(f"{self._api}{path}", body, method, {"Authorization": self._token})
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            with self._lock:
-                if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
-                    self.ledger.unheard += 1
-                else:
-                    self.ledger.lost += 1
-            self.pause(0.3)
+        sent = {"Authorization": self._token, **headers}
+        heard = self._heard(lambda: ask(f"{self._api}{path}", body, method, sent))
+        if heard is None:
             return None
+        status, answer = heard
         with self._lock:
             if status >= 500 or status == 401:
                 self.ledger.broken.append((path, status, answer))
@@ -200,10 +208,41 @@ class Merchant:
                 self.ledger.refusals[answer["message"]] += 1
         return answer if status < 500 and answer["code"] == 0 else {}
 
+    def browse(self, path: str, fields: Mapping[str, str] | None = None) -> Page | None:
+        """What a buyer's browser is shown; None if there was no answer."""
+        page = self._heard(lambda: _load(self._port, path, fields))
+        if page and page.status >= 500:
+            with self._lock:
+                self.ledger.broken.append((path, page.status, page.text))
+        return page
+
+    def _heard(self, request: Callable[[], T]) -> T | None:
+        with self._lock:
+            self.ledger.requests += 1
+        try:
+            return request()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            with self._lock:
+                if isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+                    self.ledger.unheard += 1
+                else:
+                    self.ledger.lost += 1
+            self.pause(0.3)
+            return None
+
+    def press(self, driver: str, params: Mapping[str, Any], button: str) -> dict[str, str]:
+        """A buyer in the gateway's window: what his browser brings back from it."""
+        url, known = self._gateways[driver], DRIVERS[driver]
+        _, visit = ask(f"{url}/_window/visits", known.enter(params))
+        _, step = ask(f"{url}{visit['path']}/{button}", {})
+        if "tell" in step:
+            return known.told(step["tell"])
+        return dict(parse_qsl(step["go"]["url"].partition("?")[2])) | dict(step["go"]["fields"] or {})
+
     def note(self, payment: dict[str, Any]) -> None:
         with self._lock:
             self.ledger.told.setdefault(payment["status"], set()).add(payment["imp_uid"])
-            if payment["cancel_amount"]:
+            if payment.get("cancel_amount"):
                 before = self.ledger.cancelled.get(payment["imp_uid"], 0)
                 self.ledger.cancelled[payment["imp_uid"]] = max(before, payment["cancel_amount"])
 
@@ -222,6 +261,20 @@ class Merchant:
             self.pause(rng.uniform(0.3, 1.5))
 
 
+def _load(port: int, path: str, fields: Mapping[str, str] | None) -> Page:
+    """Redirects are not followed."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        if fields is None:
+            connection.request("GET", path)
+        else:
+            connection.request("POST", path, urlencode(fields), {"Content-Type": FORM})
+        reply = connection.getresponse()
+        return Page(reply.status, dict(reply.headers), reply.read().decode())
+    finally:
+        connection.close()
+
+
 class _Shopper:
     """One thread of the merchant's server."""
 
@@ -236,8 +289,8 @@ class _Shopper:
     def run(self) -> None:
         self._issue()
         while self._merchant.going_on:
-            acts = (self._onetime, self._again, self._book, self._cancel, self._account, self._issue)
-            [act] = self._rng.choices(acts, weights=(30, 30, 20, 20, 8, 4))
+            acts = (self._onetime, self._window, self._again, self._book, self._cancel, self._account, self._issue)
+            [act] = self._rng.choices(acts, weights=(20, 20, 30, 20, 20, 8, 4))
             act()
             self._merchant.pause(self._rng.uniform(0, 0.2))
 
@@ -248,6 +301,37 @@ class _Shopper:
     def _onetime(self) -> None:
         card = STOLEN if self._rng.random() < 0.1 else CARD
         self._charge("/subscribe/payments/onetime", {**self._wanted("onetime"), **card})
+
+    def _window(self) -> None:
+        """Most buyers pay; some are declined, some leave, and some never come back."""
+        method = self._rng.choice(("card", "trans"))
+        body = {
+            **self._wanted("window"), "user_code": self._merchant.user_code, "way": "frame", "pay_method": method,
+            "channel_key": self._merchant.channels[WINDOWS_AT], "buyer_tel": "010-1234-5678",
+        }  # fmt: skip
+        answer = self._merchant.send("/window/payments", body, Origin=PAGE)
+        path = f"/{answer['response']['url']}" if answer else ""
+        page = self._merchant.browse(path) if path else None
+        if page is None or page.status != 200:
+            return
+        self._merchant.ledger.windows += 1
+        data = json_of(page, "window")
+        button = self._rng.choice(("approve",) * 7 + ("cancel", "fail", "approve-no-funds", "stall"))
+        if button != "stall":
+            self._come_back(path, self._merchant.press(data["driver"], data["params"], button))
+
+    def _come_back(self, path: str, fields: Mapping[str, str]) -> None:
+        """Half of all browsers come twice; and without an answer, nearly all of them come again."""
+        page = self._merchant.browse(f"{path}/return", fields)
+        while page is None and self._merchant.going_on and self._rng.random() < 0.8:
+            page = self._merchant.browse(f"{path}/return", fields)
+        if self._rng.random() < 0.5:
+            self._merchant.browse(f"{path}/return", fields)
+        answer = self._merchant.send(f"{path}/state") if page and page.status == 303 else None
+        if answer:
+            self._merchant.note(answer["response"])
+            if answer["response"]["status"] == "paid":
+                self._paid.append(answer["response"])
 
     def _again(self) -> None:
         if self._customers:
