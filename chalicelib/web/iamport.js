@@ -72,7 +72,10 @@
     };
   }
 
-  const refuse = (callback, param, code) => tell(callback, failure(param, code, REFUSALS[code]));
+  function refuse(callback, param, code) {
+    console.warn(REFUSALS[code]);
+    tell(callback, failure(param, code, REFUSALS[code]));
+  }
 
   function end(payment, result) {
     if (payment !== current) return; // its result has come another way
@@ -95,7 +98,8 @@
     try {
       const reply = await fetch(url, Object.assign(request, content));
       const answer = await reply.json();
-      if (reply.status >= 500 || typeof answer.code !== 'number') throw new Error(`HTTP ${reply.status}`);
+      const isTrouble = reply.status >= 500 && reply.status !== 501; // 501 is a plain no: not served here
+      if (isTrouble || typeof answer.code !== 'number') throw new Error(`HTTP ${reply.status}`);
       return answer;
     } finally {
       clearTimeout(timer);

@@ -4,7 +4,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest
@@ -71,7 +71,11 @@ class NewGroupBody(GroupBody):
     environment: Environment  # which a change may leave out
 
 
-Origins = Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=50)]
+Origins = Annotated[
+    tuple[Annotated[str, Field(max_length=300)], ...],
+    Field(max_length=50),
+    BeforeValidator(lambda value: () if value is None else value),
+]
 
 
 class SettingsBody(Strict):
