@@ -354,7 +354,8 @@ def _written_after_all(deps: Deps, claimed: Payment) -> Payment:
     Given up, it would be taken for one that was sent, and not every gateway can be asked about that.
     """
     stored = _latest(deps, claimed)
-    if (stored.state, stored.attempt, stored.version) != (State.CLAIMED, claimed.attempt, claimed.version + 1):
+    ours = (State.CLAIMED, claimed.attempt, claimed.sealed_kept, claimed.version + 1)
+    if (stored.state, stored.attempt, stored.sealed_kept, stored.version) != ours:
         raise StoreUnavailable(f"the claim of {claimed.imp_uid} is not there")
     return stored
 
