@@ -35,7 +35,7 @@ from chalicelib.domain.errors import (
 from chalicelib.usecases import billing_keys, merchants, tokens
 
 if TYPE_CHECKING:
-    from chalicelib.domain.accounts import AdminToken
+    from chalicelib.domain.accounts import Operator
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,12 @@ class Call:
     body: dict[str, Any]
     source_ip: str | None
     started: float
-    admin: AdminToken | None = None
+    admin: Operator | None = None
     origin: str = ""
     """Of the web page that calls, as its browser says; "" if none does."""
 
     @property
-    def operator(self) -> AdminToken:
+    def operator(self) -> Operator:
         """Who calls the admin API. Raises Unauthorized elsewhere."""
         if self.admin is None:
             raise Unauthorized("관리자 토큰이 필요합니다. (admin token required)")
@@ -185,7 +185,7 @@ def _call(
     started: float,
     merchant_id: str,
     path: Mapping[str, str],
-    admin: AdminToken | None = None,
+    admin: Operator | None = None,
     read: Read = read_body,
 ) -> Call:
     return Call(

@@ -1,8 +1,9 @@
-"""Who may call: API keys and their access tokens, admin tokens, and the audit trail of what was changed."""
+"""Who may call: API keys and their access tokens, admin tokens, people with their sessions, and the audit trail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 def merchant_of(imp_key: str) -> str:
@@ -22,12 +23,45 @@ class ApiKey:
     version: int = 0
 
 
+class Role(StrEnum):
+    """What a person may do; each covers those before it."""
+
+    VIEWER = "viewer"
+    """Sees everything but secrets, and changes nothing."""
+    OPERATOR = "operator"
+    """Also steers: channels, groups, payments, reserved payments, webhooks."""
+    OWNER = "owner"
+    """Also says who may: people, admin tokens, and the merchant's settings."""
+
+    def covers(self, needed: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who makes a change: a person in the console, or a machine with an admin token. name: for the audit trail."""
+
+    merchant_id: str
+    name: str
+    role: Role = Role.OWNER
+
+
 @dataclass(frozen=True, slots=True)
 class AdminToken:
+    """A machine's right to call /admin. token_id: tells which one it is; the token itself is shown once."""
+
     token_hash: str
     merchant_id: str
     name: str
+    token_id: str = ""
+    created_at: datetime | None = None
+    created_by: str = ""
     version: int = 0
+
+    @property
+    def operator(self) -> Operator:
+        return Operator(self.merchant_id, self.name)
 
 
 @dataclass(frozen=True, slots=True)

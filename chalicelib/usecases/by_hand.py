@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from chalicelib.domain.accounts import AdminToken, Audit
+from chalicelib.domain.accounts import Audit, Operator
 from chalicelib.domain.charging import (
     Approved,
     AwaitingDeposit,
@@ -147,12 +147,12 @@ def check(deps: Deps, merchant_id: str, imp_uid: str) -> Payment:
     return _load(deps, merchant_id, imp_uid)[0]
 
 
-def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> Settled:
+def settle(deps: Deps, operator: Operator, imp_uid: str, wanted: Settlement) -> Settled:
     """Say what became of a payment that nobody could find out about.
 
     Raises NotFound, InvalidRequest, Refused; and Conflict if the timer was faster.
     """
-    payment, routing = _load(deps, admin.merchant_id, imp_uid)
+    payment, routing = _load(deps, operator.merchant_id, imp_uid)
     _refuse_held(deps, payment)
     if not _can_be_settled(payment, wanted):
         raise Refused(CANCEL_OPEN if payment.open_cancel else ALREADY_SETTLED)
@@ -160,7 +160,7 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     gateway = open_gateway(deps, routing, payment.attempt.channel_key)
     if can_ask(deps, payment, gateway):
         found = look(deps, routing, payment)
-        payment, routing = _load(deps, admin.merchant_id, imp_uid)
+        payment, routing = _load(deps, operator.merchant_id, imp_uid)
         if not _can_be_settled(payment, wanted):
             return Settled(payment, GATEWAY_SAID)
         _refuse_contradiction(payment, wanted, found)
@@ -169,9 +169,9 @@ def settle(deps: Deps, admin: AdminToken, imp_uid: str, wanted: Settlement) -> S
     if wanted.outcome == "paid" and payment.state is State.UNDOING:
         raise Refused(BEING_UNDONE, field="outcome")
     _check_number(payment, wanted)
-    moved = _moved(deps, admin, gateway, payment, wanted)
+    moved = _moved(deps, operator, gateway, payment, wanted)
     after = {"state": moved.state.value, "pg_tid": moved.gateway_ref, "reason": wanted.reason}
-    entry = audit_entry(deps, admin, imp_uid, "payment.settled", _shown(payment), after)
+    entry = audit_entry(deps, operator, imp_uid, "payment.settled", _shown(payment), after)
     settled = record_settled(deps, routing, moved, audit=entry)
     return Settled(settled, NOBODY_LOOKS if settled.state is State.FAILED and not settled.due_at else None)
 
@@ -216,25 +216,27 @@ def _refuse_too_early(deps: Deps, payment: Payment) -> None:
         raise Refused(MAY_STILL_COME, field="outcome")
 
 
-def _moved(deps: Deps, admin: AdminToken, gateway: Gateway, payment: Payment, wanted: Settlement) -> Payment:
+def _moved(deps: Deps, operator: Operator, gateway: Gateway, payment: Payment, wanted: Settlement) -> Payment:
     now = deps.clock.now()
     if wanted.outcome == "paid":
         approved = Approved(wanted.pg_tid or "", payment.request.amount, wanted.approved_at or now)
         return compared_soon(deps, approve(payment, approved, now), gateway)
     if payment.awaits_void:
         return void(payment, (GatewayCancel("", payment.balance, now, VOIDED),), now)
-    failed = fail_by_hand(payment, FAILED, now, detail=f"{admin.name}: {wanted.reason}")
+    failed = fail_by_hand(payment, FAILED, now, detail=f"{operator.name}: {wanted.reason}")
     return replace(failed, checks=0, due_at=late_look(deps, failed, gateway=gateway))
 
 
-def acknowledge(deps: Deps, admin: AdminToken, imp_uid: str, reason: str) -> Payment:
+def acknowledge(deps: Deps, operator: Operator, imp_uid: str, reason: str) -> Payment:
     """Take note of an alarm that nothing is left to do about. Raises NotFound, Refused, Conflict."""
-    payment, _ = _load(deps, admin.merchant_id, imp_uid)
+    payment, _ = _load(deps, operator.merchant_id, imp_uid)
     if payment.is_open_question:
         raise Refused(UNSETTLED)
     if payment.alarm is None:
         raise Refused(NO_ALARM)
-    entry = audit_entry(deps, admin, imp_uid, "alarm.acknowledged", _shown(payment), {"alarm": None, "reason": reason})
+    entry = audit_entry(
+        deps, operator, imp_uid, "alarm.acknowledged", _shown(payment), {"alarm": None, "reason": reason}
+    )
     # Whoever takes note of a contradiction answers for it: nothing is compared any more.
     due_at = None if payment.awaits_comparison else payment.due_at
     stored: Payment = deps.store.commit(replace(payment, alarm=None, due_at=due_at), entry)[0]
@@ -261,10 +263,10 @@ def _shown(payment: Payment) -> dict[str, object]:
 
 
 def settle_cancel(
-    deps: Deps, admin: AdminToken, imp_uid: str, cancellation_id: str, wanted: CancelSettlement
+    deps: Deps, operator: Operator, imp_uid: str, cancellation_id: str, wanted: CancelSettlement
 ) -> Settled:
     """Say what became of a cancel in doubt. Nothing is sent again here. Raises NotFound, Refused, Conflict."""
-    payment, routing = _load(deps, admin.merchant_id, imp_uid)
+    payment, routing = _load(deps, operator.merchant_id, imp_uid)
     cancel = next((entry for entry in payment.cancels if entry.cancel_id == cancellation_id), None)
     if cancel is None:
         raise NoSuch(f"존재하지 않는 취소입니다: {cancellation_id[:80]} (unknown cancel)")
@@ -278,7 +280,7 @@ def settle_cancel(
     done = isinstance(result, Cancelled)
     before = {"cancellation_id": cancellation_id, "state": cancel.state.value, "alarm": payment.alarm}
     after = {"state": "done" if done else "failed", "reason": wanted.reason}
-    entry = audit_entry(deps, admin, imp_uid, "cancel.settled", before, after)
+    entry = audit_entry(deps, operator, imp_uid, "cancel.settled", before, after)
     stored = record_cancel(deps, routing, payment, cancel, result, tell_end=True, audit=entry)
     return Settled(stored, GATEWAY_SAID if by_gateway and wanted.outcome == "failed" else None)
 
@@ -310,10 +312,10 @@ def _cancel_result(deps: Deps, cancel: Cancellation, wanted: CancelSettlement) -
 
 
 def settle_receipt(
-    deps: Deps, admin: AdminToken, subject: Subject, subject_id: str, wanted: ReceiptSettlement
+    deps: Deps, operator: Operator, subject: Subject, subject_id: str, wanted: ReceiptSettlement
 ) -> CashReceipt:
     """Say whether a cash receipt in doubt was issued, where the gateway cannot be asked. Raises NotFound, Refused."""
-    receipt = deps.store.load(Ref(CashReceipt, (admin.merchant_id, subject, subject_id)))
+    receipt = deps.store.load(Ref(CashReceipt, (operator.merchant_id, subject, subject_id)))
     if receipt is None:
         raise NoSuch(f"{subject_id}: {NEVER_ISSUED}")
     if not receipt.in_doubt:
@@ -331,5 +333,5 @@ def settle_receipt(
         settled = receipt.refused("BY_HAND", NOT_ISSUED)
     before = {"order_id": receipt.current.order_id, "state": receipt.current.state.value}
     after = {"state": settled.current.state.value, "receipt_tid": wanted.receipt_tid, "reason": wanted.reason}
-    entry = audit_entry(deps, admin, subject_id, "cash_receipt.settled", before, after)
+    entry = audit_entry(deps, operator, subject_id, "cash_receipt.settled", before, after)
     return cash_receipts.record(deps, settled, BEING_CONFIRMED, entry)

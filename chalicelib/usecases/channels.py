@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.accounts import Operator
 from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.specs import GatewaySpec
@@ -25,11 +25,11 @@ class NewChannel:
     credentials: Mapping[str, str]
 
 
-def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
+def create(deps: Deps, operator: Operator, wanted: NewChannel) -> Channel:
     """Raises InvalidRequest for an unknown provider, a duplicate name or credentials that do not fit."""
     spec = deps.gateways.spec(wanted.pg_provider)
     check_credentials(spec, wanted.environment, wanted.credentials)
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     channel_key = f"channel-key-{uuid.UUID(int=deps.rng.getrandbits(128), version=4)}"
     channel = Channel(
         channel_key=channel_key,
@@ -42,7 +42,7 @@ def create(deps: Deps, admin: AdminToken, wanted: NewChannel) -> Channel:
         options=spec.options(wanted.credentials),
     )
     changed = routing.with_channel(channel)
-    commit_change(deps, admin, changed, channel_key, "channel.created", None, shown(channel))
+    commit_change(deps, operator, changed, channel_key, "channel.created", None, shown(channel))
     return channel
 
 
@@ -85,9 +85,9 @@ class ChannelChange:
     credentials: Mapping[str, str] | None = None
 
 
-def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChange) -> Channel:
+def update(deps: Deps, operator: Operator, channel_key: str, change: ChannelChange) -> Channel:
     """Rename a channel or rotate its credentials; its billing keys stay. Raises NotFound, InvalidRequest."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     channel = routing.channel(channel_key)
     changed = replace(channel, name=change.name or channel.name, pg_id=change.pg_id or channel.pg_id)
     if change.credentials is not None:
@@ -99,21 +99,21 @@ def update(deps: Deps, admin: AdminToken, channel_key: str, change: ChannelChang
     if is_another:
         changed = replace(changed, changed_at=deps.clock.now())
     action = "channel.saved" if change.credentials is None else "channel.credentials_rotated"
-    commit_change(deps, admin, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
+    commit_change(deps, operator, routing.with_channel(changed), channel_key, action, shown(channel), shown(changed))
     if is_another:
-        health.forget(deps, admin.merchant_id, channel_key)
+        health.forget(deps, operator.merchant_id, channel_key)
     return changed
 
 
-def delete(deps: Deps, admin: AdminToken, channel_key: str) -> None:
+def delete(deps: Deps, operator: Operator, channel_key: str) -> None:
     """Raises NotFound, or Refused while a group uses it. What it charged can still be cancelled."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     channel = routing.channel(channel_key)
     now = deps.clock.now()
     changed = routing.without_channel(channel_key, now)
-    archived = ArchivedChannel(admin.merchant_id, channel, now)
-    commit_change(deps, admin, changed, channel_key, "channel.deleted", shown(channel), None, archived)
-    health.forget(deps, admin.merchant_id, channel_key)
+    archived = ArchivedChannel(operator.merchant_id, channel, now)
+    commit_change(deps, operator, changed, channel_key, "channel.deleted", shown(channel), None, archived)
+    health.forget(deps, operator.merchant_id, channel_key)
 
 
 def shown(channel: Channel) -> dict[str, object]:

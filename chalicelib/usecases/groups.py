@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.domain.accounts import AdminToken, Audit
+from chalicelib.domain.accounts import Audit, Operator
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.groups import (
@@ -34,56 +34,56 @@ class GroupContent:
     begin_at: datetime | None = None
 
 
-def create(deps: Deps, admin: AdminToken, environment: Environment, content: GroupContent) -> ChannelGroup:
-    routing = load_routing(deps, admin.merchant_id)
+def create(deps: Deps, operator: Operator, environment: Environment, content: GroupContent) -> ChannelGroup:
+    routing = load_routing(deps, operator.merchant_id)
     refuse_group_limit(len(routing.groups))
     if content.begin_at is not None:
         raise InvalidRequest("begin_at", "begin_at: 새 그룹은 예약할 수 없습니다. (a new group begins at once)")
-    version = _version(deps, admin, routing, environment, content, number=1)
+    version = _version(deps, operator, routing, environment, content, number=1)
     group_id = f"channel-group-{environment}-{uuid.UUID(int=deps.rng.getrandbits(128), version=4)}"
     group = ChannelGroup(group_id, environment, version, created_at=version.saved_at)
     changed = routing.with_group(group, version.saved_at)
-    commit_change(deps, admin, changed, group_id, "group.created", None, shown_version(version))
+    commit_change(deps, operator, changed, group_id, "group.created", None, shown_version(version))
     return group
 
 
-def update(deps: Deps, admin: AdminToken, group_id: str, content: GroupContent) -> ChannelGroup:
+def update(deps: Deps, operator: Operator, group_id: str, content: GroupContent) -> ChannelGroup:
     """Replace a group's content now or at `begin_at`.
 
     A save now keeps a reservation, a second reservation replaces the first (docs/adr/0003).
     """
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     now = deps.clock.now()
     group = routing.group(group_id).settled(now)
     number = max(group.current.number, group.reserved.number if group.reserved else 0) + 1
-    version = _version(deps, admin, routing, group.environment, content, number)
+    version = _version(deps, operator, routing, group.environment, content, number)
     reserved = content.begin_at is not None
     changed_group = group.reserve(version) if reserved else group.save(version)
     changed = routing.with_group(changed_group, now)
     action = "group.reserved" if reserved else "group.saved"
     before = shown_version(group.current)
-    commit_change(deps, admin, changed, group_id, action, before, shown_version(version))
+    commit_change(deps, operator, changed, group_id, action, before, shown_version(version))
     return changed_group
 
 
-def drop_reservation(deps: Deps, admin: AdminToken, group_id: str) -> ChannelGroup:
+def drop_reservation(deps: Deps, operator: Operator, group_id: str) -> ChannelGroup:
     """Raises NotFound if nothing is reserved."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     now = deps.clock.now()
     group = routing.group(group_id).settled(now)
     dropped = group.drop_reservation()
     before = shown_version(group.reserved) if group.reserved else None
     changed = routing.with_group(dropped, now)
-    commit_change(deps, admin, changed, group_id, "group.reservation_dropped", before, None)
+    commit_change(deps, operator, changed, group_id, "group.reservation_dropped", before, None)
     return dropped
 
 
-def delete(deps: Deps, admin: AdminToken, group_id: str) -> None:
+def delete(deps: Deps, operator: Operator, group_id: str) -> None:
     """For good. Its super keys cannot be charged any more; its history stays."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     group = routing.group(group_id).settled(deps.clock.now())
     changed = routing.without_group(group_id)
-    commit_change(deps, admin, changed, group_id, "group.deleted", shown_version(group.current), None)
+    commit_change(deps, operator, changed, group_id, "group.deleted", shown_version(group.current), None)
 
 
 def history(deps: Deps, merchant_id: str, group_id: str) -> Sequence[Audit]:
@@ -92,7 +92,7 @@ def history(deps: Deps, merchant_id: str, group_id: str) -> Sequence[Audit]:
 
 
 def _version(
-    deps: Deps, admin: AdminToken, routing: Routing, environment: Environment, content: GroupContent, number: int
+    deps: Deps, operator: Operator, routing: Routing, environment: Environment, content: GroupContent, number: int
 ) -> GroupVersion:
     now = deps.clock.now()
     check_entries(content.entries)
@@ -112,7 +112,7 @@ def _version(
         entries=content.entries,
         effective_at=content.begin_at or now,
         saved_at=now,
-        saved_by=admin.name,
+        saved_by=operator.name,
     )
 
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys, merchant_of
+from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, Operator, SigningKeys, merchant_of
 from chalicelib.domain.errors import InvalidRequest, Unauthorized
 from chalicelib.domain.merchants import Routing, WebhookSettings
 from chalicelib.domain.windows import ORIGIN, is_loopback
@@ -72,12 +72,12 @@ def rotate_secret(deps: Deps, imp_key: str) -> str:
     return secret
 
 
-def check_admin(deps: Deps, token: str) -> AdminToken:
+def check_admin(deps: Deps, token: str) -> Operator:
     """Who an admin token belongs to. Raises Unauthorized."""
     found = deps.store.load(Ref(AdminToken, (hash_secret(token),)))
     if found is None:
         raise Unauthorized("유효하지 않은 관리자 토큰입니다. (invalid admin token)")
-    return found
+    return found.operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ def _settings_of(routing: Routing) -> Settings:
     )  # fmt: skip
 
 
-def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
+def save_settings(deps: Deps, operator: Operator, wanted: Settings) -> Settings:
     """Replace the merchant's defaults. Raises InvalidRequest for a target or a URL that does not serve."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     if wanted.default and wanted.default not in routing.groups and wanted.default not in routing.channels:
         raise InvalidRequest("default", "default: 존재하지 않는 채널 그룹 또는 채널입니다. (unknown group or channel)")
     for name, url in (
@@ -128,7 +128,7 @@ def save_settings(deps: Deps, admin: AdminToken, wanted: Settings) -> Settings:
     )
     commit_change(
         deps,
-        admin,
+        operator,
         changed,
         "settings",
         "settings.saved",
@@ -166,7 +166,7 @@ def shown_settings(value: Settings) -> dict[str, object]:
 
 def commit_change(
     deps: Deps,
-    admin: AdminToken,
+    operator: Operator,
     routing: Routing,
     subject: str,
     action: str,
@@ -175,12 +175,12 @@ def commit_change(
     *others: object,
 ) -> None:
     """Store a changed configuration and the audit entry about it in one write. Raises Conflict if overtaken."""
-    deps.store.commit(routing, audit_entry(deps, admin, subject, action, before, after), *others)
+    deps.store.commit(routing, audit_entry(deps, operator, subject, action, before, after), *others)
 
 
 def audit_entry(
     deps: Deps,
-    admin: AdminToken,
+    operator: Operator,
     subject: str,
     action: str,
     before: Mapping[str, object] | None,
@@ -189,12 +189,12 @@ def audit_entry(
     """What to store together with a change that somebody makes."""
     now = deps.clock.now()
     return Audit(
-        merchant_id=admin.merchant_id,
+        merchant_id=operator.merchant_id,
         subject=subject,
         audit_id=f"{now.timestamp():017.6f}-{deps.rng.getrandbits(32):08x}",
         action=action,
         at=now,
-        by=admin.name,
+        by=operator.name,
         before=before,
         after=after,
     )

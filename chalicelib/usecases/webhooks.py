@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.accounts import Operator
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused
 from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState
@@ -52,34 +52,34 @@ def dead(deps: Deps, merchant_id: str, limit: int, cursor: str | None) -> Page[N
     return deps.store.alarms(Notice, merchant_id, limit=limit, cursor=cursor)
 
 
-def resend(deps: Deps, admin: AdminToken, notice_id: str) -> Notice:
+def resend(deps: Deps, operator: Operator, notice_id: str) -> Notice:
     """Send one again, whatever its state: to its URL of then, under its own id, with all the tries of a new one.
 
     Raises NotFound, and Conflict if its present try ends at this moment.
     """
-    notice, now = _load(deps, admin, notice_id), deps.clock.now()
+    notice, now = _load(deps, operator, notice_id), deps.clock.now()
     again = replace(notice, state=NoticeState.PENDING, tries=0, resent_at=now, due_at=now)
     before = {"webhook_id": notice_id, "state": notice.state.value, "tries": notice.tries}
-    entry = merchants.audit_entry(deps, admin, notice.imp_uid, "webhook.resent", before, None)
+    entry = merchants.audit_entry(deps, operator, notice.imp_uid, "webhook.resent", before, None)
     stored: Notice = deps.store.commit(again, entry)[0]
     hand_over(deps, [notice_task(stored)], now)
     return stored
 
 
-def take_note(deps: Deps, admin: AdminToken, notice_id: str, reason: str) -> Notice:
+def take_note(deps: Deps, operator: Operator, notice_id: str, reason: str) -> Notice:
     """Take one that was given up off the list of what waits for a person. Raises NotFound, Refused, Conflict."""
-    notice = _load(deps, admin, notice_id)
+    notice = _load(deps, operator, notice_id)
     if notice.state is not NoticeState.DEAD:
         raise Refused("전달을 포기한 웹훅이 아닙니다. (it was not given up)")
     before = {"webhook_id": notice_id, "state": notice.state.value}
     after = {"webhook_id": notice_id, "state": NoticeState.NOTED.value, "reason": reason}
-    entry = merchants.audit_entry(deps, admin, notice.imp_uid, "webhook.noted", before, after)
+    entry = merchants.audit_entry(deps, operator, notice.imp_uid, "webhook.noted", before, after)
     noted: Notice = deps.store.commit(replace(notice, state=NoticeState.NOTED), entry)[0]
     return noted
 
 
-def _load(deps: Deps, admin: AdminToken, notice_id: str) -> Notice:
-    notice = deps.store.load(Ref(Notice, (admin.merchant_id, notice_id)))
+def _load(deps: Deps, operator: Operator, notice_id: str) -> Notice:
+    notice = deps.store.load(Ref(Notice, (operator.merchant_id, notice_id)))
     if notice is None:
         raise NotFound(f"존재하지 않는 웹훅입니다: {notice_id[:80]} (unknown webhook)")
     return notice
@@ -108,9 +108,9 @@ def try_out(deps: Deps, merchant_id: str, environment: Environment) -> Trial:
     return Trial(url, result, round((deps.clock.monotonic() - started) * 1000))
 
 
-def rotate_secret(deps: Deps, admin: AdminToken) -> NewSecret:
+def rotate_secret(deps: Deps, operator: Operator) -> NewSecret:
     """A new secret for signatures, which the present one accompanies for a day. One that still did ends now."""
-    routing = load_routing(deps, admin.merchant_id)
+    routing = load_routing(deps, operator.merchant_id)
     made = NewSecret(merchants.new_webhook_secret(), deps.clock.now() + BOTH_SECRETS)
     context = notifying.webhook_context(routing.merchant_id)
     hooks = replace(
@@ -120,5 +120,5 @@ def rotate_secret(deps: Deps, admin: AdminToken) -> NewSecret:
         retired_until=made.old_until,
     )
     changed = replace(routing, webhooks=hooks)
-    merchants.commit_change(deps, admin, changed, "settings", "settings.webhook_secret_rotated", None, None)
+    merchants.commit_change(deps, operator, changed, "settings", "settings.webhook_secret_rotated", None, None)
     return made

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.accounts import Operator
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.charging import Buyer, Card, PaymentRequest
 from chalicelib.domain.groups import Failover, GroupEntry
@@ -130,7 +130,7 @@ class World:
         )
         self.merchant = merchants.create(self.deps, "demo")
         self.merchant_id = self.merchant.user_code
-        self.admin: AdminToken = merchants.check_admin(self.deps, self.merchant.admin_token)
+        self.admin: Operator = merchants.check_admin(self.deps, self.merchant.admin_token)
         self.channels: dict[str, str] = {}
 
     def channel(self, provider: str, name: str | None = None, environment: str = "test", credentials=None) -> str:

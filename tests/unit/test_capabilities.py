@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from chalicelib.domain.accounts import AdminToken
+from chalicelib.domain.accounts import Operator
 from chalicelib.domain.charging import (
     Approved,
     Buyer,
@@ -673,7 +673,7 @@ def test_an_alarm_for_silence_ends_when_the_gateway_says_that_it_reviews(world, 
 
 
 def by_hand_as(world, payment, outcome, **more):
-    admin = AdminToken("t", world.merchant_id, "kim")
+    admin = Operator(world.merchant_id, "kim")
     return by_hand.settle(world.deps, admin, payment.imp_uid, by_hand.Settlement(outcome, "looked", **more)).payment
 
 
@@ -737,7 +737,7 @@ def test_a_lost_part_whose_gateway_tells_no_balance_is_a_persons_to_end(world, t
     cancel(world, payment, amount=Decimal(900))
     world.run_to_quiet(hours=2)
     cancel_id = stored(world, payment).open_cancel.cancel_id
-    admin = AdminToken("t", world.merchant_id, "kim")
+    admin = Operator(world.merchant_id, "kim")
     wanted = by_hand.CancelSettlement("done", "seen in the console", "c-1")
     by_hand.settle_cancel(world.deps, admin, payment.imp_uid, cancel_id, wanted)
     world.run_to_quiet(hours=2)
