@@ -36,20 +36,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         "응답 유실 시", "같은 주문번호", "통화", "테스트 환경",
     ),
 }  # fmt: skip
-ENGLISH = {
-    "html5_inicis": "KG Inicis",
-    "kcp": "NHN KCP",
-    "kicc": "KICC EasyPay",
-    "ksnet": "KSNET",
-    "nice_v2": "NICE Payments (new)",
-    "paymentwall": "Paymentwall",
-    "paypal_v2": "PayPal (new)",
-    "settle": "Hecto Financial",
-    "smartro_v2": "Smartro (new)",
-    "tosspayments": "Toss Payments",
-    "welcome": "Welcome Payments",
-}
-"""provider -> name; the adapters have their Korean ones."""
+
 OPERATIONS = (
     Operation.CHARGE_CARD, Operation.ISSUE_BILLING_KEY, Operation.CHARGE_BILLING_KEY, Operation.DELETE_BILLING_KEY,
     Operation.CANCEL, Operation.PARTIAL_CANCEL, Operation.FIND,
@@ -81,7 +68,7 @@ def render(language: str) -> str:
     registry = Registry(HttpClient(), SystemClock())
     columns, words = COLUMNS[language], WORDS[language]
     specs = [registry.spec(provider) for provider in ADAPTERS]
-    rows = [_row(spec, ENGLISH[spec.provider] if language == "en" else spec.label, words) for spec in specs]
+    rows = [_row(spec, spec.english if language == "en" else spec.label, words) for spec in specs]
     lines = [columns, ["---"] * len(columns), *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{table}\n\n{words['legend']}"
@@ -94,7 +81,7 @@ def render_windows(language: str) -> str:
     lines = [[COLUMNS[language][0], *(f"`{method}`" for method in methods)], ["---"] * (len(methods) + 1)]
     for spec in map(registry.spec, ADAPTERS):
         if rules := spec.windows:
-            name = ENGLISH[spec.provider] if language == "en" else spec.label
+            name = spec.english if language == "en" else spec.label
             marks = ["–" if m not in rules.methods else "~" if m in rules.recalled else "✓" for m in methods]
             lines.append([f"[{name}](gateways/{spec.provider}.md)", *marks])
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

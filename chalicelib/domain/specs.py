@@ -115,6 +115,7 @@ class WindowRules:
 class GatewaySpec:
     """What a gateway can do, as data. Routing, failover and settlement read this and know no gateway by name.
 
+    label, english: its name in Korean and in English.
     required: per operation, names of PaymentRequest/Buyer fields ("buyer.email") the gateway insists on.
     settling_delay: only after so long does "not found" mean "not charged".
     net_cancel_window: how long an unanswered charge can be undone by order id; None = not at all.
@@ -126,6 +127,7 @@ class GatewaySpec:
 
     provider: str
     label: str
+    english: str
     operations: frozenset[Operation]
     currencies: frozenset[str]
     credentials: tuple[CredentialField, ...]
@@ -155,6 +157,8 @@ class GatewaySpec:
     windows: WindowRules | None = None
     notice_reply: str | None = None
     """What its deposit notices want to read as an answer; None = any success will do."""
+    tells_of_charges: bool = False
+    """It tells by notice how a charge under review ended."""
 
     @property
     def takes_card_data(self) -> bool:

@@ -122,6 +122,7 @@ METHODS: Mapping[PayMethod, frozenset[str]] = MappingProxyType({
 SPEC = GatewaySpec(
     provider="html5_inicis",
     label="KG이니시스",
+    english="KG Inicis",
     operations=frozenset(
         {
             Operation.CHARGE_CARD,

@@ -109,6 +109,7 @@ _PEM = r"\s*-----BEGIN {0}-----[A-Za-z0-9+/=\s]{{200,8000}}-----END {0}-----\s*"
 SPEC = GatewaySpec(
     provider="kcp",
     label="NHN KCP",
+    english="NHN KCP",
     operations=frozenset(
         {
             Operation.CHARGE_CARD,

@@ -65,6 +65,7 @@ URLS = MappingProxyType(
 SPEC = GatewaySpec(
     provider="kicc",
     label="KICC 이지페이",
+    english="KICC EasyPay",
     operations=frozenset(
         {
             Operation.CHARGE_BILLING_KEY,

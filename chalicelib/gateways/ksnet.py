@@ -61,6 +61,7 @@ API = "/kspay/webfep/api/v1"
 SPEC = GatewaySpec(
     provider="ksnet",
     label="KSNET",
+    english="KSNET",
     # Billing by card data exists, as PortOne offers it; its wire is not public.
     operations=frozenset({Operation.CHARGE_CARD, Operation.CANCEL, Operation.PARTIAL_CANCEL}),
     currencies=frozenset({"KRW", "USD"}),

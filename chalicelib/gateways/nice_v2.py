@@ -122,6 +122,7 @@ REFUND_BANKS = codes("002-004 007 011 020 023 027 031 032 034 035 037 039 045 04
 SPEC = GatewaySpec(
     provider="nice_v2",
     label="나이스페이먼츠(신모듈)",
+    english="NICE Payments (new)",
     # A cash receipt is found by NICE's number only, which a lost reply does not tell. The public manual has virtual
     # accounts in its window and no call that issues one.
     operations=frozenset(Operation)

@@ -82,6 +82,7 @@ TEST_KEY = "t_"
 SPEC = GatewaySpec(
     provider="paymentwall",
     label="페이먼트월",
+    english="Paymentwall",
     operations=frozenset(
         {
             Operation.CHARGE_CARD,
@@ -137,6 +138,7 @@ SPEC = GatewaySpec(
     settling_delay=timedelta(minutes=30),
     order_id_scope=OrderIdScope.NONE,
     test_access=TestAccess.PUBLIC,
+    tells_of_charges=True,
     required=MappingProxyType({Operation.CHARGE_CARD: ("buyer.email", "buyer.name", "browser_ip")}),
     field_rules=(
         FieldRule(

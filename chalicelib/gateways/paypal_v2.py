@@ -88,6 +88,7 @@ FIND_WINDOW = ORDERS_KEPT - timedelta(minutes=30)
 SPEC = GatewaySpec(
     provider="paypal_v2",
     label="페이팔(신모듈)",
+    english="PayPal (new)",
     operations=frozenset({
         Operation.CHARGE_CARD,
         Operation.ISSUE_BILLING_KEY,

@@ -72,6 +72,7 @@ URLS = MappingProxyType({
 SPEC = GatewaySpec(
     provider="settle",
     label="헥토파이낸셜",
+    english="Hecto Financial",
     operations=frozenset(
         {
             Operation.CHARGE_BILLING_KEY,

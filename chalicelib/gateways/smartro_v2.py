@@ -96,6 +96,7 @@ WINDOW_URLS = MappingProxyType(
 SPEC = GatewaySpec(
     provider="smartro_v2",
     label="스마트로(신모듈)",
+    english="Smartro (new)",
     # A removal and an issue by card data are described in public, but not where to send them.
     operations=frozenset(
         {Operation.CHARGE_BILLING_KEY, Operation.CANCEL, Operation.PARTIAL_CANCEL, Operation.PAY_IN_WINDOW}

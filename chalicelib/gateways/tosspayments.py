@@ -122,6 +122,7 @@ BANK_CODES: Mapping[str, str] = MappingProxyType(
 SPEC = GatewaySpec(
     provider="tosspayments",
     label="토스페이먼츠",
+    english="Toss Payments",
     operations=frozenset(Operation) - {Operation.READ, Operation.KEY_BY_CHARGE, Operation.PAY_IN_WINDOW},
     currencies=frozenset({"KRW"}),
     credentials=(

@@ -67,6 +67,7 @@ URLS = MappingProxyType(
 SPEC = GatewaySpec(
     provider="welcome",
     label="웰컴페이먼츠",
+    english="Welcome Payments",
     operations=frozenset(
         {
             Operation.CHARGE_CARD,

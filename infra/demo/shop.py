@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 from chalicelib.container import SystemClock
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import Registry
-from infra.gateway_table import ENGLISH
 from infra.local_demo import Admin, AdminRefused
 
 FOLDER = Path(__file__).parent
@@ -107,7 +106,8 @@ class DemoShop:
             }
             for group in admin.must("GET", "/admin/channel-groups")
         ]
-        names = {p: {"ko": registry.spec(p).label, "en": ENGLISH[p]} for p in set(providers.values())}
+        specs = [registry.spec(provider) for provider in set(providers.values())]
+        names = {spec.provider: {"ko": spec.label, "en": spec.english} for spec in specs}
         return {"user_code": self._sandbox()["user_code"], "groups": groups, "names": names}
 
     def _payment(self, imp_uid: str) -> Reply:

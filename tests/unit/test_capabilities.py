@@ -52,6 +52,7 @@ def spec(**changes):
     known = {
         "provider": "x",
         "label": "엑스",
+        "english": "X",
         "operations": frozenset({Operation.CHARGE_CARD}),
         "currencies": frozenset({"KRW", "TWD"}),
         "credentials": (),
