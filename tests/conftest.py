@@ -10,6 +10,8 @@ for name, value in {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "ap-northeast-2",
     "AWS_EC2_METADATA_DISABLED": "true",
+    # DynamoDB Local is started often and lives for seconds: half of its time would go to optimizing itself.
+    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }.items():
     os.environ[name] = value
 os.environ.pop("AWS_PROFILE", None)
@@ -21,6 +23,7 @@ UNITS = {
     "tests/races/": "races",
     "tests/infra/test_pack": "package",
     "tests/infra/test_deploy_rehearsal": "package",
+    "tests/browser/": "browser",
     "tests/chaos/": None,
 }
 """Beginning of a path -> the unit of its tests, which share what takes long to start. None: each is one of its own."""

@@ -1,4 +1,4 @@
-"""A real browser. One per process; every test gets a context of its own, so no storage, no cookie, no clock is shared.
+"""A real browser. One per process; no storage, no cookie, no cache, no clock is shared by two tests.
 
 A page that throws fails its test, unless the test takes the errors out of `page_errors`. What pages say on the console
 is in `console`; where a whole service is tried (`new_shop`) it has to be silent, but for what a test takes out.
@@ -14,6 +14,7 @@ import pytest
 from chalicelib import container
 from infra.local_api import make_server, quiet_pools
 from infra.sandbox import run
+from tests.browser.console import ConsoleSite
 from tests.browser.fake_router import FakeRouter
 from tests.browser.shop import WEBHOOK, Shop
 from tests.support.real import chromium
@@ -62,17 +63,30 @@ def console():
     return Console()
 
 
+DESKTOP = {"viewport": {"width": 1280, "height": 900}, "locale": "ko-KR"}
+HANDHELD = {
+    "user_agent": PHONE, "is_mobile": True, "has_touch": True, "viewport": {"width": 390, "height": 844},
+    "locale": "ko-KR",
+}  # fmt: skip
+
+
+def listen(context, page_errors, console):
+    """Returns what ends it."""
+    context.set_default_timeout(30_000)
+    hear = {"weberror": lambda error: page_errors.append(str(error.error)), "console": console.hear}
+    for event, heard in hear.items():
+        context.on(event, heard)
+    return lambda: [context.remove_listener(event, heard) for event, heard in hear.items()]
+
+
 @pytest.fixture
 def open_page(browser, page_errors, console):
     """A fresh page in a fresh context, with the options of Playwright's `new_context`."""
     contexts = []
 
     def new(**options):
-        options = {"viewport": {"width": 1280, "height": 900}, "locale": "ko-KR", **options}
-        context = browser.new_context(**options)
-        context.set_default_timeout(30_000)
-        context.on("weberror", lambda error: page_errors.append(str(error.error)))
-        context.on("console", console.hear)
+        context = browser.new_context(**{**DESKTOP, **options})
+        listen(context, page_errors, console)
         contexts.append(context)
         return context.new_page()
 
@@ -82,15 +96,71 @@ def open_page(browser, page_errors, console):
     assert page_errors == []
 
 
-@pytest.fixture
-def page(open_page):
-    return open_page()
+class Kept:
+    """A context that is emptied after each test. The first page of one takes a browser twice as long as the next."""
+
+    def __init__(self, browser, **options):
+        self.context = browser.new_context(**options)
+        self._idle = self.context.new_page()
+        self._devtools = self.context.new_cdp_session(self._idle)
+
+    def empty(self):
+        for page in self.context.pages:
+            if page is not self._idle:
+                page.close()
+        self.context.unroute_all()
+        self.context.clear_cookies()
+        self._devtools.send("Network.clearBrowserCache")
+        self._devtools.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+
+
+@pytest.fixture(scope="session")
+def kept(browser):
+    contexts = {}
+
+    def keep(**options):
+        key = str(options)
+        if key not in contexts:
+            contexts[key] = Kept(browser, **options)
+        return contexts[key]
+
+    yield keep
+    for one in contexts.values():
+        one.context.close()
 
 
 @pytest.fixture
-def phone(open_page):
+def kept_page(kept, page_errors, console):
+    """A fresh page in a context of these options, which other tests have used."""
+    with ExitStack() as stack:
+
+        def new(**options):
+            one = kept(**options)
+            stack.callback(one.empty)
+            stack.callback(listen(one.context, page_errors, console))
+            return one.context.new_page()
+
+        yield new
+    assert page_errors == []
+
+
+@pytest.fixture
+def page(kept_page):
+    return kept_page(**DESKTOP)
+
+
+@pytest.fixture
+def phone(kept_page):
     """A page on a telephone. Narrow, too."""
-    return open_page(user_agent=PHONE, is_mobile=True, has_touch=True, viewport={"width": 390, "height": 844})
+    return kept_page(**HANDHELD)
+
+
+@pytest.fixture
+def timed_page(open_page):
+    """A page whose time the test makes pass. Its context is its own: time cannot be given back."""
+    page = open_page()
+    page.clock.install()
+    return page
 
 
 # --- a whole service -------------------------------------------------------------------------------------------------
@@ -128,6 +198,26 @@ def new_shop(api_url, console):
             world.webhook_url(WEBHOOK)
             shop.put_up()
             return shop
+
+        yield put_up
+    assert console.unexpected() == []
+
+
+# --- the console -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_console(api_url, console):
+    """Puts up a service with simulators of these gateways, and its console. The test makes channels and groups."""
+    with ExitStack() as stack:
+
+        def put_up(*providers):
+            boxes = stack.enter_context(run(providers))
+            world = World(boxes)
+            world.deps = replace(world.deps, allow_loopback=True)
+            container.install(world.deps)
+            stack.callback(container.install, None)
+            return ConsoleSite(world, api_url)
 
         yield put_up
     assert console.unexpected() == []

@@ -297,16 +297,15 @@ def test_a_router_that_cannot_be_reached_is_the_result(router, shop, reply):
     assert gone(shop)
 
 
-def test_a_router_that_keeps_silent_is_given_up_after_half_a_minute(router, page):
+def test_a_router_that_keeps_silent_is_given_up_after_half_a_minute(router, timed_page):
     released = threading.Event()
     router.pages["/window/payments"] = lambda: released.wait(10) and OPENED
-    page.clock.install()
-    page.goto(f"{router.shop}/shop")
-    buy(page)
-    page.clock.fast_forward(29_000)
-    assert page.evaluate("window.results") == []
-    page.clock.fast_forward(2_000)
-    assert results(page)[0]["error_code"] == "NETWORK"
+    timed_page.goto(f"{router.shop}/shop")
+    buy(timed_page)
+    timed_page.clock.fast_forward(29_000)
+    assert timed_page.evaluate("window.results") == []
+    timed_page.clock.fast_forward(2_000)
+    assert results(timed_page)[0]["error_code"] == "NETWORK"
     released.set()
 
 
@@ -359,31 +358,29 @@ def test_who_leaves_before_the_window_is_there_leaves_it_as_soon_as_it_is(router
     assert not any(path == "/window/T" for path, _, _ in router.asked)
 
 
-def test_an_approval_under_way_is_waited_for(router, page):
+def test_an_approval_under_way_is_waited_for(router, timed_page):
     router.pages["/window/T/close"] = [answered(CONFIRMING), answered(CONFIRMING), answered(PAID)]
-    page.clock.install()
-    page.goto(f"{router.shop}/shop")
-    window_of(buy(page))
-    page.click(CLOSE)
+    timed_page.goto(f"{router.shop}/shop")
+    window_of(buy(timed_page))
+    timed_page.click(CLOSE)
     for asked in (1, 2):
-        wait_for(page, lambda asked=asked: len(router.bodies("/window/T/close")) == asked)
-        assert "확인하고 있습니다" in page.inner_text(DIALOG)
-        assert page.evaluate("window.results") == []
-        assert page.locator(CLOSE).is_hidden()
-        page.clock.fast_forward(1_500)
-    assert results(page) == [PAID]
+        wait_for(timed_page, lambda asked=asked: len(router.bodies("/window/T/close")) == asked)
+        assert "확인하고 있습니다" in timed_page.inner_text(DIALOG)
+        assert timed_page.evaluate("window.results") == []
+        assert timed_page.locator(CLOSE).is_hidden()
+        timed_page.clock.fast_forward(1_500)
+    assert results(timed_page) == [PAID]
 
 
-def test_an_approval_that_takes_too_long_is_told_as_it_is(router, page):
+def test_an_approval_that_takes_too_long_is_told_as_it_is(router, timed_page):
     router.pages["/window/T/close"] = answered(CONFIRMING)
-    page.clock.install()
-    page.goto(f"{router.shop}/shop")
-    window_of(buy(page))
-    page.click(CLOSE)
-    wait_for(page, lambda: router.bodies("/window/T/close"))
-    page.wait_for_timeout(50)
-    page.clock.fast_forward(41_000)
-    assert results(page) == [CONFIRMING]
+    timed_page.goto(f"{router.shop}/shop")
+    window_of(buy(timed_page))
+    timed_page.click(CLOSE)
+    wait_for(timed_page, lambda: router.bodies("/window/T/close"))
+    timed_page.wait_for_timeout(50)
+    timed_page.clock.fast_forward(41_000)
+    assert results(timed_page) == [CONFIRMING]
 
 
 def test_without_a_network_nothing_is_made_up(router, shop):

@@ -165,17 +165,16 @@ def test_the_approvals_answer(new_shop, page, provider):
 
 
 @pytest.mark.parametrize("provider", UNANSWERING)
-def test_the_approvals_answer_where_nobody_can_be_asked(new_shop, page, provider):
+def test_the_approvals_answer_where_nobody_can_be_asked(new_shop, timed_page, provider):
     """The page is told what is known, which is no failure: told so, the buyer would pay again."""
     shop = new_shop(provider, **wanted(provider))
     shop.world.sandboxes[provider].fail("charge", "reply_lost")
-    page.clock.install()
-    press(buy(page, shop), "approve")
-    assert "확인하고 있습니다" in frame_at(page, RESULT).inner_text("main")
+    press(buy(timed_page, shop), "approve")
+    assert "확인하고 있습니다" in frame_at(timed_page, RESULT).inner_text("main")
     shop.world.run_to_quiet(hours=1)
     for _ in range(41):
-        page.clock.run_for(1_000)
-    told = result(page)
+        timed_page.clock.run_for(1_000)
+    told = result(timed_page)
     assert (told["status"], told["success"], told["confirming"]) == ("ready", True, True)
     assert shop.ordered()["status"] == "ready"
 

@@ -101,15 +101,14 @@ def test_a_script_that_does_not_load_leaves_three_ways(router, page, reply):
     assert form(router, "/another") == {}
 
 
-def test_a_script_that_hangs_is_given_up(router, page):
-    page.clock.install()
-    page.route("**/gateway.js", lambda route: None)
-    open_window(router, page, "open() {}")
-    page.clock.fast_forward(14_000)
-    assert page.get_by_role("status").inner_text() == "여는 중"
-    page.clock.fast_forward(2_000)
-    page.get_by_role("button", name="<cancel>").click()
-    page.wait_for_url("**/cancel")
+def test_a_script_that_hangs_is_given_up(router, timed_page):
+    timed_page.route("**/gateway.js", lambda route: None)
+    open_window(router, timed_page, "open() {}")
+    timed_page.clock.fast_forward(14_000)
+    assert timed_page.get_by_role("status").inner_text() == "여는 중"
+    timed_page.clock.fast_forward(2_000)
+    timed_page.get_by_role("button", name="<cancel>").click()
+    timed_page.wait_for_url("**/cancel")
     assert form(router, "/cancel") == {}
 
 
@@ -173,27 +172,25 @@ def test_another_page_that_frames_it_is_told_nothing(router, page):
     assert page.evaluate("told") == []
 
 
-def test_what_is_being_confirmed_is_told_when_it_is_known(router, page):
+def test_what_is_being_confirmed_is_told_when_it_is_known(router, timed_page):
     put_result(router, "frame", CONFIRMING)
     router.pages["/state"] = [answered(CONFIRMING), (502, "text/html", b"-"), answered(None), answered(PAID)]
-    page.clock.install()
-    page.goto(f"{router.shop}/shop/framing")
+    timed_page.goto(f"{router.shop}/shop/framing")
     for asked in (1, 2, 3, 4):
-        assert page.evaluate("told") == []
-        page.clock.fast_forward(1_500)
-        wait_for(page, lambda asked=asked: len(router.bodies("/state")) == asked)
-        page.wait_for_timeout(50)
-    assert told(page)[0][1]["result"] == PAID
+        assert timed_page.evaluate("told") == []
+        timed_page.clock.fast_forward(1_500)
+        wait_for(timed_page, lambda asked=asked: len(router.bodies("/state")) == asked)
+        timed_page.wait_for_timeout(50)
+    assert told(timed_page)[0][1]["result"] == PAID
 
 
-def test_what_is_not_known_in_time_is_told_as_it_is(router, page):
+def test_what_is_not_known_in_time_is_told_as_it_is(router, timed_page):
     put_result(router, "frame", CONFIRMING)
     router.pages["/state"] = answered(CONFIRMING)
-    page.clock.install()
-    page.goto(f"{router.shop}/shop/framing")
-    wait_for(page, lambda: len(page.frames) == 2)
-    page.clock.fast_forward(41_000)
-    assert told(page)[0][1]["result"] == CONFIRMING
+    timed_page.goto(f"{router.shop}/shop/framing")
+    wait_for(timed_page, lambda: len(timed_page.frames) == 2)
+    timed_page.clock.fast_forward(41_000)
+    assert told(timed_page)[0][1]["result"] == CONFIRMING
 
 
 def test_a_page_that_was_left_is_gone_back_to_with_the_newest_result(router, page):

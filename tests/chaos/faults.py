@@ -5,7 +5,8 @@ request to a gateway. Whatever a plan does to a call, the calls before it are th
 told by the number of the call in the run that it breaks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -61,6 +62,7 @@ FAULTS: Mapping[Kind, tuple[Fault, ...]] = {
         *DEATHS, *ASKING, Fault.ANSWER_LOST, Fault.TOO_SLOW, Fault.ERROR_500_DONE, Fault.LATE, Fault.VERY_LATE,
     ),
 }  # fmt: skip
+CHANGING = (Kind.WRITE, Kind.ACT)
 QUESTIONS = ("find", "token")
 """What simulators call those of their operations that change nothing, though they are sent by POST."""
 DELAYS = {Fault.LATE: timedelta(minutes=2), Fault.VERY_LATE: timedelta(minutes=40)}
@@ -69,11 +71,15 @@ DELAYS = {Fault.LATE: timedelta(minutes=2), Fault.VERY_LATE: timedelta(minutes=4
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """of: what it is for its gateway's simulator: kcp.charge, kcp.cancel, kcp.find."""
+    """of: what it is for its gateway's simulator: kcp.charge, kcp.cancel, kcp.find. first: of its process. given: it is
+    broken in any case, if by nothing else.
+    """
 
     kind: Kind
     name: str
     of: str = ""
+    first: bool = False
+    given: bool = False
 
 
 class Tape:
@@ -89,12 +95,19 @@ class Tape:
         self.broken: list[Fault] = []
         self._plan = plan
         self._given = dict(given)
+        self._begins = True
+
+    def begin(self) -> None:
+        """Another process takes over: a request, a message, a minute's sweep."""
+        self.dead, self._begins = False, True
 
     def next(self, call: Call) -> Fault | None:
         """A process that died does nothing any more, whatever its code catches, in whichever thread."""
         if self.dead:
             raise Killed
-        self.calls.append(call)
+        given = self._given.keys() & {call.name, call.of}
+        self.calls.append(replace(call, first=self._begins, given=bool(given)))
+        self._begins = False
         fault = self._plan.get(len(self.calls) - 1) or self._given_for(call)
         if fault:
             self.broken.append(fault)
@@ -115,12 +128,29 @@ class Tape:
             case Fault.FAILS:
                 return failed()
             case Fault.DIES_AFTER:
-                act()
+                with suppress(Exception):  # whatever the answer is, nobody is there to hear it
+                    act()
                 self.die()
             case Fault.ANSWER_LOST:
                 act()
                 return failed()
         return act()
+
+
+Place = tuple[int, str]
+
+
+def places_to_die(calls: Sequence[Call]) -> list[tuple[Place, Place]]:
+    """Where a process is before each call, and where after it. Two places are one if nothing changes between them: the
+    process is the same, and it only reads.
+    """
+    places, here = [], (0, "")
+    for number, call in enumerate(calls):
+        before = (number, "begins") if call.first else here
+        after = (number, "done") if call.kind in CHANGING or call.given else before
+        places.append((before, after))
+        here = (number, "given") if call.given else after  # who dies there instead does not know that fault
+    return places
 
 
 def taped(world: World, tape: Tape) -> Deps:

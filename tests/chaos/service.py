@@ -161,6 +161,7 @@ class Service:
     def call(self, method: str, path: str, **fields: Any) -> Answer:
         """One request of the merchant's server."""
         before = self._imp_uids()
+        self.tape.begin()
         try:
             answer = Answer(*getattr(self.api, method)(path, **fields))
         except Killed:
@@ -175,6 +176,7 @@ class Service:
     ) -> Page | None:
         """One request of a buyer's browser; None if the process died. Pages are no answers to the merchant."""
         before = self._imp_uids()
+        self.tape.begin()
         try:
             page = self.api.load(method, path, body, {"Authorization": "", **(headers or {})})
         except Killed:
@@ -251,6 +253,7 @@ class Service:
     def deliver(self) -> None:
         """Do every task whose time has come, as queue workers do, and die."""
         while task := self._next_task():
+            self.tape.begin()
             try:
                 timer.work(self.deps, task)
             except (Exception, Killed):  # not deleted from the queue, so delivered again
@@ -273,6 +276,7 @@ class Service:
     def sweep(self, shards: Any = None) -> None:
         """The minute rule. Shards in which nothing is due would only take time."""
         busy = {shard_of(item["pk"]["S"]) for item in self.world.store.items.values() if "due_at" in item}
+        self.tape.begin()
         try:
             timer.sweep(self.deps, shards or sorted(busy) or [0])
         except (Exception, Killed):  # the next minute tries again
