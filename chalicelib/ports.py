@@ -1,6 +1,7 @@
 """What the use cases need from the world, as protocols. Implementations are built in `container` and nowhere else."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -282,6 +283,25 @@ class Store(Protocol):
         """What of one kind waits for a person, newest first. May trail writes a little."""
         ...
 
+    def newest(self, kind: type[T], merchant_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[T]:
+        """All that a merchant has of one kind (Audit), newest first, page by page. May trail writes a little."""
+        ...
+
+    def by_ref(self, kind: type[T], merchant_id: str, ref: str, *, limit: int = 20) -> tuple[T, ...]:
+        """What gateways know by that name (Payment.gateway_ref): two may use the same. May trail writes a little."""
+        ...
+
+    def hourly(self, lists: Sequence[tuple[str, ...]], since: int, until: int) -> Mapping[int, int]:
+        """Entries of long lists as in `page`, by the hour: unix seconds of its beginning -> how many, without zeros."""
+        ...
+
+    def counters(self, parts: tuple[str, ...], low: str = "", high: str = "") -> Mapping[str, Counter[str]]:
+        """Counters of one subject (`usecases.statistics` says which): slot -> name -> number, without zeros.
+
+        low, high: the first and the last slot wanted; all slots if they are empty. May trail writes a little.
+        """
+        ...
+
 
 # --- everything else --------------------------------------------------------------------------------------------
 
@@ -353,6 +373,20 @@ class TokenSigner(Protocol):
         ...
 
 
+class Passwords(Protocol):
+    """Hashes that take long to guess back."""
+
+    def hash(self, password: str) -> str: ...
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """None: nobody's; takes as long as somebody's, and is False."""
+        ...
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Made with other parameters than today's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long things may take. recovery_scale shrinks settling for test channels; live channels ignore it."""
@@ -386,6 +420,7 @@ class Deps:
     clock: Clock
     rng: random.Random
     signer: TokenSigner
+    passwords: Passwords
     timing: Timing = field(default_factory=Timing)
     allow_loopback: bool = False
     """Pages and webhooks of this machine are welcome: on a developer's machine, and nowhere else."""

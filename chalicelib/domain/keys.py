@@ -53,6 +53,8 @@ class BillingKey:
     customer: Buyer = field(default_factory=Buyer)
     issued_by_default: bool = False
     """The request named neither group nor channel: its client may know ordinary keys only."""
+    counted_as: str | None = None
+    """See Payment.counted_as; stays with the stored item, also when the key is issued anew."""
     version: int = 0
 
     @property

@@ -164,7 +164,7 @@ class Payment:
     """Set when a person has to look: the reason."""
     due_at: datetime | None = None
     counted_as: str | None = None
-    """Under which list and hour the store has counted it (storage.tallies); nobody else's business."""
+    """What the store has counted it as (storage.tallies); nobody else's business."""
     version: int = 0
 
     @property

@@ -23,12 +23,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A channel that could not be chosen. code: machine word; message: Korean first."""
+    """A channel that could not be chosen. code: machine word; message: Korean first; weight: what it was to get."""
 
     channel_key: str
     pg_provider: str
     code: str
     message: str
+    weight: int = 0
 
 
 @dataclass(frozen=True, slots=True)

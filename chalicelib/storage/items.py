@@ -1,24 +1,26 @@
 """Where each entity lives in the table: its key, its place in the timer's index, its places in lists.
 
 One row of `KINDS` per entity is the whole of it; docs/ARCHITECTURE.md shows the same as a table. Every key begins with
-its merchant (or with the API key or token hash that leads to one), so no query of one merchant reaches another's item.
+its merchant (or with the API key, e-mail or token hash that leads to one), so no query of one merchant reaches
+another's item.
 
 An item is `pk`, `sk`, `version`, `doc` (the entity as JSON), `written_by` (which commit wrote it), and where they
 apply `due_shard`, `due_at` (seconds), `kind`, `parts` for the timer; `list_pk`, `list_sk` for one of the merchant's
-long lists, which are counted (storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a customer, a
-payment, a group; `alarm_pk`, `alarm_sk` while it waits for a person. A time to live stands in `expires_at`. Sort keys
-of lists begin with whole seconds, twelve digits wide.
+long lists, most of which are counted (storage.tallies); `owner_pk`, `owner_sk` for a short one that belongs to a
+customer, a payment, a group; `alarm_pk`, `alarm_sk` while it waits for a person; `ref_pk`, `ref_sk` to be found by the
+gateway's name for it. A time to live stands in `expires_at`. Sort keys of lists begin with whole seconds, twelve digits
+wide.
 """
 
 import json
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, SigningKeys
+from chalicelib.domain.accounts import AdminToken, ApiKey, Audit, Guesses, People, Session, SigningKeys, User
 from chalicelib.domain.channels import ArchivedChannel
 from chalicelib.domain.health import Health
 from chalicelib.domain.keys import BillingKey
@@ -28,6 +30,7 @@ from chalicelib.domain.orders import Booking, Order
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Payment, State
 from chalicelib.domain.prepared import Prepared
 from chalicelib.domain.receipts import CashReceipt
+from chalicelib.domain.statistics import hour_slot, of_attempt, of_payment
 from chalicelib.domain.timer import Watermark
 from chalicelib.ports import Ref, TaskKind, TooLarge
 
@@ -42,6 +45,9 @@ DUE_SHARDS = 16
 MAX_DOC = 380_000
 """DynamoDB stores at most 400 KB per item, keys and attribute names included."""
 
+MAX_REF = 1000
+"""Bytes of a gateway's name for a payment by which it can be found. Real ones have up to 200."""
+
 NOTICE_KEPT_FOR = timedelta(days=90)
 
 
@@ -55,7 +61,9 @@ class Kind:
 
     list_key: `merchant#things#facet` and a sort key of times, by the first of which it is listed, and the id.
     count_key: the list, and the time in it, under which storage.tallies counts it.
+    counts: what else it counts as: (pk and slot of a tally, attribute -> number).
     alarm_key: `alarm_list` of its kind and a sort key of a time and the id, while it waits for a person.
+    ref_key: `ref_list` of the gateway's name for it, and its own.
     """
 
     name: str
@@ -65,7 +73,9 @@ class Kind:
     list_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     count_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     owner_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    counts: Callable[[Any], Iterable[tuple[str, str, Mapping[str, int]]]] = lambda _: ()
     alarm_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
+    ref_key: Callable[[Any], tuple[str, str] | None] = lambda _: None
     ttl: Callable[[Any], datetime | None] = lambda _: None
     lost: Callable[[str], Any] | None = None
     """Makes the entity anew from its pk where the stored one is unreadable, if nothing hangs on what it said."""
@@ -106,6 +116,22 @@ def _payment_count(payment: Payment) -> tuple[str, str] | None:
     return f"{payment.merchant_id}#payments#{facet}", _seconds(payment.updated_at)
 
 
+def _payment_counts(payment: Payment) -> Iterator[tuple[str, str, Mapping[str, int]]]:
+    """By the hour in which each attempt began, and for the group by that of the payment."""
+    stats = f"{payment.merchant_id}#stats"
+    for attempt in payment.attempts:
+        if numbers := of_attempt(payment, attempt):
+            yield f"{stats}#{attempt.channel_key}", hour_slot(attempt.started_at), numbers
+    if numbers := of_payment(payment):
+        yield f"{stats}#{payment.attempts[0].decision.group_id}", hour_slot(payment.started_at), numbers
+
+
+def _key_counts(key: BillingKey) -> Iterator[tuple[str, str, Mapping[str, int]]]:
+    """A super key by the channels that hold one."""
+    if key.group_id is not None and key.channels:
+        yield f"{key.merchant_id}#coverage#{key.group_id}", ",".join(sorted(key.channels)), {"n": 1}
+
+
 def _notice_alarm(notice: Notice) -> tuple[str, str] | None:
     if notice.state is not NoticeState.DEAD:
         return None
@@ -131,6 +157,21 @@ def _payment_alarm(payment: Payment) -> tuple[str, str] | None:
     if payment.alarm is None:
         return None
     return alarm_list(payment.merchant_id, "payment"), f"{_seconds(payment.updated_at)}#{payment.imp_uid}"
+
+
+def whole_list(merchant_id: str, kind: str) -> str:
+    """All of one kind that the merchant has, in one list that is not counted."""
+    return f"{merchant_id}#{kind}s"
+
+
+def ref_list(merchant_id: str, ref: str) -> str | None:
+    """None for what no gateway gives, and no index takes: DynamoDB's keys have from 1 to 2048 bytes."""
+    return f"{merchant_id}#ref#{ref}" if ref and len(ref.encode()) <= MAX_REF else None
+
+
+def _payment_ref(payment: Payment) -> tuple[str, str] | None:
+    name = ref_list(payment.merchant_id, payment.gateway_ref or "")
+    return (name, payment.imp_uid) if name else None
 
 
 def _receipt_alarm(receipt: CashReceipt) -> tuple[str, str] | None:
@@ -162,6 +203,7 @@ KINDS: dict[type[Any], Kind] = {
         "billing_key",
         lambda e: (e.merchant_id, e.customer_uid),
         lambda m, uid: (f"{m}#key#{uid}", "key"),
+        counts=_key_counts,
     ),
     Payment: Kind(
         TaskKind.PAYMENT,
@@ -170,8 +212,10 @@ KINDS: dict[type[Any], Kind] = {
         due=lambda e: e.due_at,
         list_key=_payment_list,
         count_key=_payment_count,
+        counts=_payment_counts,
         owner_key=_payment_owner,
         alarm_key=_payment_alarm,
+        ref_key=_payment_ref,
     ),
     Order: Kind(
         TaskKind.SCHEDULE,
@@ -220,6 +264,7 @@ KINDS: dict[type[Any], Kind] = {
         "audit",
         lambda e: (e.merchant_id, e.subject, e.audit_id),
         lambda m, subject, audit_id: (f"{m}#audit#{subject}", audit_id),
+        list_key=lambda e: (whole_list(e.merchant_id, "audit"), f"{_seconds(e.at)}#{e.audit_id}"),
         owner_key=lambda e: (f"{e.merchant_id}#audit#{e.subject}", e.audit_id),
     ),
     ArchivedChannel: Kind(
@@ -231,11 +276,37 @@ KINDS: dict[type[Any], Kind] = {
         "api_key",
         lambda e: (e.imp_key,),
         lambda imp_key: (f"apikey#{imp_key}", "apikey"),
+        owner_key=lambda e: (f"{e.merchant_id}#apikeys", e.imp_key),
     ),
     AdminToken: Kind(
         "admin_token",
         lambda e: (e.token_hash,),
         lambda token_hash: (f"admintoken#{token_hash}", "admintoken"),
+        owner_key=lambda e: (f"{e.merchant_id}#admintokens", f"{_seconds(e.created_at)}#{e.token_id}"),
+    ),
+    User: Kind(
+        "user",
+        lambda e: (e.email,),
+        lambda email: (f"user#{email}", "user"),
+        owner_key=lambda e: (f"{e.merchant_id}#users", e.email),
+    ),
+    People: Kind(
+        "people",
+        lambda e: (e.merchant_id,),
+        lambda m: (m, "people"),
+    ),
+    Session: Kind(
+        "session",
+        lambda e: (e.token_hash,),
+        lambda token_hash: (f"session#{token_hash}", "session"),
+        owner_key=lambda e: (f"{e.merchant_id}#sessions#{e.email}", f"{_seconds(e.created_at)}#{e.session_id}"),
+        ttl=lambda e: e.expires_at,
+    ),
+    Guesses: Kind(
+        "guesses",
+        lambda e: (e.subject,),
+        lambda subject: (f"guesses#{subject}", "guesses"),
+        ttl=lambda e: e.expires_at,
     ),
     Watermark: Kind(
         "watermark",
@@ -289,6 +360,8 @@ def to_item(entity: Any, version: int) -> dict[str, dict[str, str]]:
         item |= {"owner_pk": {"S": owned[0]}, "owner_sk": {"S": owned[1]}}
     if (alarmed := kind.alarm_key(entity)) is not None:
         item |= {"alarm_pk": {"S": alarmed[0]}, "alarm_sk": {"S": alarmed[1]}}
+    if (named := kind.ref_key(entity)) is not None:
+        item |= {"ref_pk": {"S": named[0]}, "ref_sk": {"S": named[1]}}
     if (expires_at := kind.ttl(entity)) is not None:
         item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
     return item

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.ports import Listing, Page, TooMany
 from chalicelib.storage.items import from_item
-from chalicelib.storage.tallies import HOUR, attributes, hours_of, tally_pk
+from chalicelib.storage.tallies import HOUR, attributes, hours_of, summed, tally_pk
 
 MAX_SORTED = 10_000
 """Entries that are sorted by another time than the list's own: about two megabytes of keys."""
@@ -87,6 +87,21 @@ class Lists:
         keys = [_key(item, index) for item in reply["Items"]]
         following = keys[-1].sort if keys and "LastEvaluatedKey" in reply else None
         return Page(self._items(kind, keys, f"{index}_pk", [name]), following)
+
+    def hourly(self, lists: Sequence[tuple[str, ...]], since: int, until: int) -> dict[int, int]:
+        hours = self._hours(["#".join(parts) for parts in lists], since, until)
+        return {hour * HOUR: hours[hour] for hour in sorted(hours) if hours[hour]}
+
+    def counters(self, pk: str, low: str, high: str) -> dict[str, Counter[str]]:
+        """Counters of the slots low..high; of all where high is empty. As they are added up by storage.tallies."""
+        condition, values = "pk = :pk", {":pk": {"S": pk}}
+        if high:
+            condition += " AND sk BETWEEN :low AND :high"
+            values |= {":low": {"S": low}, ":high": {"S": f"{high}~"}}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=values
+        )
+        return summed(item for page in pages for item in page["Items"])
 
     def _hours(self, names: Sequence[str], since: int, until: int) -> Counter[int]:
         """Entries per hour of the stretch: from the tallies, and counted where an hour lies in it only in part."""

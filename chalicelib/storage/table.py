@@ -8,7 +8,8 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.ports import Conflict, Deleted, DueItem, Listing, Page, Ref, StoreUnavailable
 from chalicelib.storage import tallies
-from chalicelib.storage.items import KINDS, alarm_list, from_item, key_of, ref_of, to_item
+from chalicelib.storage.items import KINDS, alarm_list, from_item, key_of, ref_list, ref_of, to_item, whole_list
 from chalicelib.storage.lists import Lists
 
 _BATCH = 100
@@ -73,25 +74,27 @@ class DynamoStore:
 
     def commit(self, *changes: Any) -> tuple[Any, ...]:
         with _translated():
-            stored = self._commit(changes)
-            behind = tallies.behind(stored)
-            if not behind:
-                return tuple(stored)
-            try:  # what had no room, or met a crowd, is counted by a write of its own
-                counted = {ref_of(entity): entity for entity in self._commit(behind)}
-            except (ClientError, BotoCoreError, Conflict, StoreUnavailable):
-                return tuple(stored)  # its next write makes up for it
-            return tuple(e if isinstance(e, Deleted) else counted.get(ref_of(e), e) for e in stored)
+            stored, left_out = self._commit(changes)
+            if left_out:
+                try:  # what had no room, or met a crowd, is counted by a write of its own
+                    counted, _ = self._commit([stored[n] for n in left_out])
+                except (ClientError, BotoCoreError, Conflict, StoreUnavailable):
+                    return tuple(stored)  # its next write makes up for it
+                for n, entity in zip(left_out, counted, strict=True):
+                    stored[n] = entity
+            return tuple(stored)
 
-    def _commit(self, changes: Sequence[Any]) -> list[Any]:
+    def _commit(self, changes: Sequence[Any]) -> tuple[list[Any], list[int]]:
+        """The changes as stored, and the positions of those that the counters do not know yet."""
         written_by = secrets.token_hex(8)
         for tries, last in enumerate(_tries()):
             # Counting must never keep money from being written down: the last try goes without, but for deletions.
             room = 0 if last else _TRANSACTION - len(changes)
-            counted, additions = tallies.count(changes, room)
+            counted, additions, left_out = tallies.count(changes, room)
             counting = tallies.updates(self._table, additions, crowded=tries > 0)
             if self._written(counted, counting, written_by, last=last):
-                return [c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted]
+                stored = [c if isinstance(c, Deleted) else replace(c, version=c.version + 1) for c in counted]
+                return stored, left_out
         raise AssertionError("the last try returns or raises")
 
     def _written(self, changes: Sequence[Any], counting: list[dict[str, Any]], written_by: str, *, last: bool) -> bool:
@@ -190,6 +193,26 @@ class DynamoStore:
         name = alarm_list(merchant_id, KINDS[kind].name)
         with _translated():
             return self._lists.short("alarm", kind, name, limit=limit, cursor=cursor, newest_first=True)
+
+    def newest(self, kind: type[Any], merchant_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Any]:
+        name = whole_list(merchant_id, KINDS[kind].name)
+        with _translated():
+            return self._lists.short("list", kind, name, limit=limit, cursor=cursor, newest_first=True)
+
+    def by_ref(self, kind: type[Any], merchant_id: str, ref: str, *, limit: int = 20) -> tuple[Any, ...]:
+        name = ref_list(merchant_id, ref)
+        if name is None:
+            return ()
+        with _translated():
+            return self._lists.short("ref", kind, name, limit=limit, cursor=None, newest_first=False).items
+
+    def hourly(self, lists: Sequence[tuple[str, ...]], since: int, until: int) -> Mapping[int, int]:
+        with _translated():
+            return self._lists.hourly(lists, since, until)
+
+    def counters(self, parts: tuple[str, ...], low: str = "", high: str = "") -> Mapping[str, Counter[str]]:
+        with _translated():
+            return self._lists.counters("#".join(parts), low, high)
 
 
 def _reasons(error: ClientError) -> list[str | None]:

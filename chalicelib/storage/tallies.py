@@ -1,20 +1,25 @@
-"""How many entries each long list has, hour by hour, kept by the write that moves them.
+"""Counters, kept by the write that moves what they count: entries of long lists, outcomes of attempts, keys of a group.
 
 V1 answers every list with its total and lets callers jump to any page. Counting entries would cost more with every one
 stored, so a commit that puts an entity into a list, moves it to another, or takes it out also adds to counters: an item
-per list, day and shard, with an attribute per facet and hour (`paid_13`). What an entity is counted as stands in the
-entity (`counted_as`), stored by the same write; so the counters are right whatever dies when.
+per list, day and shard, with an attribute per facet and hour (`paid_13`). The console's counters are moved the same
+way: an item per channel, or group, hour and shard, with an attribute for each thing that is counted
+(domain.statistics). What an entity is counted as stands in the entity (`counted_as`), stored by the same write; so the
+counters are right whatever dies when.
 
-Writers that meet at one counter go on to another shard of it: counters are only ever summed up. Who meets nobody uses
-the first, so that a reader has little to sum.
+Counters are only ever summed up, so writers may go to any shard. Who meets nobody at a list's counter uses the first,
+so that a reader has little to sum. The console's counters move with the result of every charge, and a retry would keep
+a buyer waiting: their writers choose one of a few at once. Whoever meets somebody goes on to any.
 """
 
+import functools
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from chalicelib.domain.keys import BillingKey
 from chalicelib.domain.orders import Order
 from chalicelib.domain.payments import Payment
 from chalicelib.ports import Deleted
@@ -22,61 +27,83 @@ from chalicelib.storage.items import KINDS
 
 HOUR = 3600
 SHARDS = 16
-COUNTED = (Payment, Order)
+SPREAD = 8
+"""Shards that the console's counters are spread over while nobody meets."""
+COUNTED = (Payment, Order, BillingKey)
 
 Additions = dict[tuple[str, str], Counter[str]]
-"""(pk, day) of a tally -> attribute -> what to add."""
+"""(pk, slot) of a tally -> attribute -> what to add. slot: its sort key without the shard: a day, an hour..."""
 
 
-def count(changes: Sequence[Any], room: int) -> tuple[list[Any], Additions]:
-    """The changes as they are to be stored, and what to add to the counters.
+def count(changes: Sequence[Any], room: int) -> tuple[list[Any], Additions, list[int]]:
+    """The changes as they are to be stored, what to add to the counters, and the positions of those left out of them.
 
     room: how many tallies the write has room for. What does not fit is not counted, and its `counted_as` says so: its
-    next write makes up for it (see `behind`). What is deleted has none, so it is always counted.
+    next write makes up for it. What is deleted has none, so it is always counted.
     """
     additions: Additions = {}
-    counted = []
-    for change in changes:
-        moves = _moves(change)
-        tallies = {(pk, day) for pk, day, _ in moves}
-        fits = len(additions.keys() | tallies) <= room or isinstance(change, Deleted)
-        if not moves or not fits:
+    counted, left_out = [], []
+    for n, change in enumerate(changes):
+        after = None if isinstance(change, Deleted) else label(change)
+        moves = _moves(change, after)
+        tallied = additions.keys() | {(pk, slot) for pk, slot, _ in moves}
+        if moves and len(tallied) > room and not isinstance(change, Deleted):
+            left_out.append(n)
             counted.append(change)
             continue
-        for (pk, day, attribute), number in moves.items():
-            additions.setdefault((pk, day), Counter())[attribute] += number
-        counted.append(change if isinstance(change, Deleted) else replace(change, counted_as=label(change)))
-    return counted, {key: added for key, added in additions.items() if any(added.values())}
+        for (pk, slot, attribute), number in moves.items():
+            additions.setdefault((pk, slot), Counter())[attribute] += number
+        counted.append(replace(change, counted_as=after) if moves and not isinstance(change, Deleted) else change)
+    return counted, {key: added for key, added in additions.items() if any(added.values())}, left_out
 
 
-def _moves(change: Any) -> Counter[tuple[str, str, str]]:
-    """(pk, day, attribute) -> 1 where the entity enters, -1 where it leaves."""
+def _moves(change: Any, after: str | None) -> Mapping[tuple[str, str, str], int]:
+    """(pk, slot, attribute) -> what to add to it, for the entity to count as `after`."""
     entity = change.entity if isinstance(change, Deleted) else change
-    moves: Counter[tuple[str, str, str]] = Counter()
-    if not isinstance(entity, COUNTED):
-        return moves
-    before, after = entity.counted_as, None if isinstance(change, Deleted) else label(entity)
-    if before != after:
-        if before:
-            moves[_place(before)] -= 1
-        if after:
-            moves[_place(after)] += 1
-    return moves
-
-
-def behind(stored: Sequence[Any]) -> list[Any]:
-    """Those that were written without being counted as what they are."""
-    return [entity for entity in stored if isinstance(entity, COUNTED) and entity.counted_as != label(entity)]
+    if not isinstance(entity, COUNTED) or entity.counted_as == after:
+        return {}
+    moves = dict(places(after))
+    for place, number in places(entity.counted_as).items():
+        moves[place] = moves.get(place, 0) - number
+    return {place: number for place, number in moves.items() if number}
 
 
 def label(entity: Any) -> str | None:
-    """What the entity counts as: its list and the hour it lies in there."""
-    counted = KINDS[type(entity)].count_key(entity)
-    return f"{counted[0]}@{int(counted[1][:12]) // HOUR}" if counted else None
+    """All that the entity counts as: its list and the hour it lies in there, and what it adds to other counters.
+
+    `list@hour; pk@slot attribute attribute=number; ...`, None for nothing at all.
+    """
+    if not isinstance(entity, COUNTED):
+        return None
+    kind = KINDS[type(entity)]
+    listed = kind.count_key(entity)
+    marks = [f"{listed[0]}@{int(listed[1][:12]) // HOUR}"] if listed else []
+    marks += [_mark(pk, slot, numbers) for pk, slot, numbers in kind.counts(entity)]
+    return "; ".join(marks) or None
 
 
-def _place(counted_as: str) -> tuple[str, str, str]:
-    list_pk, _, hour = counted_as.rpartition("@")
+def _mark(pk: str, slot: str, numbers: Mapping[str, int]) -> str:
+    return " ".join([f"{pk}@{slot}", *(name if n == 1 else f"{name}={n}" for name, n in numbers.items())])
+
+
+@functools.lru_cache(maxsize=64)
+def places(counted_as: str | None) -> Mapping[tuple[str, str, str], int]:
+    """The counters that a label moves, (pk, slot, attribute) -> by how much. To be read only."""
+    found: dict[tuple[str, str, str], int] = {}
+    for mark in counted_as.split("; ") if counted_as else ():
+        place, *numbers = mark.split(" ")
+        if not numbers:
+            found[_place(place)] = 1
+        pk, _, slot = place.rpartition("@")
+        for text in numbers:
+            attribute, _, number = text.partition("=")
+            at = (pk, slot, attribute)
+            found[at] = found.get(at, 0) + int(number or 1)
+    return found
+
+
+def _place(listed: str) -> tuple[str, str, str]:
+    list_pk, _, hour = listed.rpartition("@")
     base, _, facet = list_pk.rpartition("#")
     day, hour_of_day = divmod(int(hour), 24)
     return tally_pk(base), f"{day:06d}", f"{facet}_{hour_of_day:02d}"
@@ -88,17 +115,41 @@ def tally_pk(base: str) -> str:
 
 
 def updates(table: str, additions: Additions, *, crowded: bool = False) -> list[dict[str, Any]]:
-    """The additions as writes of a transaction. crowded: somebody else was at the first shard."""
+    """The additions as writes of a transaction. crowded: somebody else was at a shard that it tried.
+
+    All of one write go to the same shard: who meets another at a channel's counter meets it at the group's, and once.
+    """
+    shard = random.randrange(SHARDS if crowded else SPREAD)  # noqa: S311 - only spreads out writers
     writes = []
-    for (pk, day), added in additions.items():
-        shard = random.randrange(SHARDS) if crowded else 0  # noqa: S311 - only spreads out writers
-        names = [name for name, number in added.items() if number]
-        expression = "ADD " + ", ".join(f"{name} :{name}" for name in names)
-        values = {f":{name}": {"N": str(added[name])} for name in names}
-        key = {"pk": {"S": pk}, "sk": {"S": f"{day}#{shard:02d}"}}
-        update = {"TableName": table, "Key": key, "UpdateExpression": expression, "ExpressionAttributeValues": values}
+    for (pk, slot), added in additions.items():
+        first = pk.endswith("#tally") and not crowded
+        moved = [(name, number) for name, number in added.items() if number]
+        update = {
+            "TableName": table,
+            "Key": {"pk": {"S": pk}, "sk": {"S": f"{slot}#{0 if first else shard:02d}"}},
+            "UpdateExpression": "ADD " + ", ".join(f"#n{n} :n{n}" for n in range(len(moved))),
+            "ExpressionAttributeNames": {f"#n{n}": name for n, (name, _) in enumerate(moved)},
+            "ExpressionAttributeValues": {f":n{n}": {"N": str(number)} for n, (_, number) in enumerate(moved)},
+        }
         writes.append({"Update": update})
     return writes
+
+
+def summed(items: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """Tallies over all their shards: slot -> attribute -> number, without zeros."""
+    found: dict[str, Counter[str]] = {}
+    for item in items:
+        slot = item["sk"]["S"].rpartition("#")[0]
+        here = found.setdefault(slot, Counter())
+        for name, value in item.items():
+            if name not in ("pk", "sk"):
+                here[name] += int(value["N"])
+    return without_zeros(found)
+
+
+def without_zeros(found: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
+    kept = {slot: Counter({name: n for name, n in here.items() if n}) for slot, here in found.items()}
+    return {slot: here for slot, here in kept.items() if here}
 
 
 def attributes(facets: Sequence[str]) -> list[str]:

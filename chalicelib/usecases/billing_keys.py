@@ -184,9 +184,9 @@ def _failed(channel: Channel, answer: IssueResult | str) -> FailedChannel:
 def _store(deps: Deps, key: BillingKey, old: BillingKey | None) -> BillingKey:
     """Write over what is there; the last of two concurrent issues wins, as the last card given should."""
     for _ in range(WRITE_TRIES):
-        current = replace(
-            key, version=old.version if old else 0, inserted_at=old.inserted_at if old else key.inserted_at
-        )
+        current = key
+        if old:
+            current = replace(key, version=old.version, counted_as=old.counted_as, inserted_at=old.inserted_at)
         try:
             stored: BillingKey = deps.store.commit(current)[0]
         except Conflict:

@@ -8,7 +8,7 @@ unknown and is never sent again anywhere.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -330,16 +330,22 @@ def _next_decision(deps: Deps, charge: Charge, payment: Payment, result: Result,
         return None
     tried = [attempt.channel_key for attempt in payment.attempts]
     try:
-        left = charge.plan.choices.without(tried, zero_allowed=True)
-        return draw(_settling_first(deps, charge.routing, left), deps.rng, deps.clock.now())
+        return draw(choices_after(deps, charge.routing, charge.plan, tried), deps.rng, deps.clock.now())
     except NoChannel:
         return None
+
+
+def choices_after(deps: Deps, routing: Routing, plan: Plan, tried: Sequence[str]) -> Choices:
+    """Where a charge may go once these channels were tried, and another one may be."""
+    return _settling_first(deps, routing, plan.choices.without(tried, zero_allowed=True))
 
 
 def _settling_first(deps: Deps, routing: Routing, choices: Choices) -> Choices:
     """Without those whose lost replies only a person could clear up, as long as others are left."""
     last = [
-        Exclusion(c.channel_key, c.pg_provider, "last", "결과를 조회할 수 없어 마지막에 시도합니다. (tried last)")
+        Exclusion(
+            c.channel_key, c.pg_provider, "last", "결과를 조회할 수 없어 마지막에 시도합니다. (tried last)", c.weight
+        )
         for c in choices.candidates
         if not deps.gateways.spec_of(routing.channel(c.channel_key)).settles_alone
     ]

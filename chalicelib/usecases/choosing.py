@@ -58,7 +58,7 @@ class Plan:
             known = health.of(candidate.channel_key)
             if known.state is HealthState.DOWN and known.since:
                 message = f"장애가 감지되어 제외된 채널입니다. (down since {known.since:%Y-%m-%dT%H:%M:%SZ})"
-                down.append(Exclusion(candidate.channel_key, candidate.pg_provider, "down", message))
+                down.append(Exclusion(candidate.channel_key, candidate.pg_provider, "down", message, candidate.weight))
         choices = self.choices.leaving_out(down, standbys=self.failover is not Failover.OFF)
         return replace(self, choices=choices)
 
@@ -223,7 +223,8 @@ def _from_group(
     for entry in version.entries:
         channel = routing.channels.get(entry.channel_key)
         if channel is None:
-            exclusions.append(Exclusion(entry.channel_key, "", "removed", "삭제된 채널입니다. (removed)"))
+            removed = "삭제된 채널입니다. (removed)"
+            exclusions.append(Exclusion(entry.channel_key, "", "removed", removed, entry.weight))
         elif excluded := _exclusion(channel, entry, objections, key):
             exclusions.append(excluded)
         else:
@@ -236,7 +237,7 @@ def _from_group(
 
 def _exclusion(channel: Channel, entry: GroupEntry, objections: Objections, key: BillingKey | None) -> Exclusion | None:
     def out(code: str, message: str) -> Exclusion:
-        return Exclusion(channel.channel_key, channel.pg_provider, code, message)
+        return Exclusion(channel.channel_key, channel.pg_provider, code, message, entry.weight)
 
     if not entry.enabled:
         return out("disabled", "비활성화된 채널입니다. (disabled)")

@@ -37,7 +37,7 @@ def fill(world: Any, number: int) -> None:
     def batches() -> Iterator[list[dict[str, Any]]]:
         rng, items = random.Random(number), []
         for n in range(number):
-            (payment,), added = tallies.count([_payment(world.merchant_id, n, rng)], 1)
+            (payment,), added, _ = tallies.count([_payment(world.merchant_id, n, rng)], 1)
             for (pk, day), attributes in added.items():
                 for attribute, count in attributes.items():
                     counters[pk, day, attribute] += count

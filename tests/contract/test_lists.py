@@ -60,7 +60,7 @@ def test_a_charge_on_its_way_is_not_listed_though_counted_and_one_in_doubt_is(st
     assert page(store, *STATUSES, **around) == page(store, "ready", **around) == Listing((doubtful,), 1)
 
 
-def test_the_result_of_most_charges_moves_no_counter(table):
+def test_the_result_of_most_charges_moves_no_counter_of_a_list(table):
     (claimed,) = table.commit(payment())
     writes = []
     table._client.meta.events.register("before-call.dynamodb", lambda model, **_: writes.append(model.name))
