@@ -53,6 +53,7 @@ def _build() -> Deps:
     from chalicelib.gateways.registry import Registry  # noqa: PLC0415
     from chalicelib.gateways.webhook_sender import WebhookSender  # noqa: PLC0415
     from chalicelib.ports import Deps, Timing  # noqa: PLC0415
+    from chalicelib.storage.passwords import Argon2Passwords  # noqa: PLC0415
     from chalicelib.storage.queue import SqsQueue  # noqa: PLC0415
     from chalicelib.storage.sealing import KmsSealer  # noqa: PLC0415
     from chalicelib.storage.signing import HmacSigner  # noqa: PLC0415
@@ -72,6 +73,7 @@ def _build() -> Deps:
         clock=clock,
         rng=random.SystemRandom(),
         signer=HmacSigner(lambda: load_signing_keys(store, sealer)),
+        passwords=Argon2Passwords(),
         timing=Timing(recovery_scale=settings.recovery_scale),
         allow_loopback=settings.allow_loopback,
     )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from infra.sandbox.server import PROVIDERS
 from infra.sandbox.server import module as simulator
 
 ABROAD = ("paymentwall", "paypal_v2")
+DEMO_OWNER = "owner@demo.kr"
 PICKY = ("ksnet", "nice_v2", "paymentwall", "paypal_v2", "smartro_v2", "tosspayments")
 """Each wants something else of a request: a group of them shows who is left out, and why."""
 
@@ -56,13 +58,54 @@ def demo_merchant(api: str, kept: Path | None) -> dict[str, Any]:
         known: dict[str, Any] = json.loads(kept.read_text())
         status, answer = Admin(api, known["admin_token"]).call("GET", "/admin/settings")
         if status == 200:
-            return known
+            return known if "console" in known else _with_people(known, kept)
         if status != 401:  # 401: another table, which does not know the token
             raise AdminRefused(f"GET /admin/settings answered {status}: {answer}")
     merchant = new_merchant(api)
     if kept:
         write_private(kept, merchant)
     return merchant
+
+
+def _with_people(merchant: dict[str, Any], kept: Path) -> dict[str, Any]:
+    """A merchant that was kept before there were people."""
+    merchant = {**merchant, "console": _people(merchant["user_code"])}
+    write_private(kept, merchant)
+    return merchant
+
+
+def _people(user_code: str) -> dict[str, str]:
+    """Somebody of each role, with one password made up for this merchant. Returns the owner's e-mail, and it."""
+    from chalicelib.domain.accounts import Role  # noqa: PLC0415
+
+    password = secrets.token_urlsafe(12)
+    mark = ""
+    if not _let_in(user_code, DEMO_OWNER, Role.OWNER, password):
+        # A table that is kept, with the merchant of a run whose secrets are not.
+        mark = f"+{user_code.removeprefix('imp')}"
+        _let_in(user_code, f"owner{mark}@demo.kr", Role.OWNER, password)
+    for role in (Role.OPERATOR, Role.VIEWER):
+        _let_in(user_code, f"{role}{mark}@demo.kr", role, password)
+    return {"email": f"owner{mark}@demo.kr", "password": password}
+
+
+def _let_in(user_code: str, email: str, role: Any, password: str) -> bool:
+    """False if another merchant has somebody of this e-mail."""
+    from chalicelib import container  # noqa: PLC0415
+    from chalicelib.domain.accounts import Operator  # noqa: PLC0415
+    from chalicelib.domain.errors import InvalidRequest, NotFound  # noqa: PLC0415
+    from chalicelib.usecases import accounts  # noqa: PLC0415
+
+    deps, operator = container.get(), Operator(user_code, "infra.local")
+    try:
+        token = accounts.reset(deps, operator, email, may_be_last=True)
+    except NotFound:
+        try:
+            token = accounts.invite(deps, operator, email, f"Demo {role}", role)
+        except InvalidRequest:
+            return False
+    accounts.accept_invitation(deps, token, password)
+    return True
 
 
 def new_merchant(api: str) -> dict[str, Any]:
@@ -85,6 +128,7 @@ def new_merchant(api: str) -> dict[str, Any]:
         "user_code": made.user_code,
         "admin_token": made.admin_token,
         "webhook_secret": made.webhook_secret,
+        "console": _people(made.user_code),
         "groups": groups,
         "channels": channels,
     }
@@ -131,8 +175,7 @@ def sandbox_json(api: str, merchant: Mapping[str, Any], gateways: Mapping[str, s
     return {
         "api": api,
         **{name: merchant[name] for name in ("imp_key", "imp_secret", "user_code", "admin_token", "webhook_secret")},
-        # There is no console yet: nobody to sign in as.
-        "console": {"url": f"{api}/console", "email": None, "password": None},
+        "console": {"url": f"{api}/console", **merchant["console"]},
         "groups": merchant["groups"],
         "channels": merchant["channels"],
         "gateways": dict(gateways),
@@ -157,6 +200,8 @@ def forget(path: Path, api: str) -> None:
 
 def welcome(demo: Mapping[str, Any], webhook_secret: str, file: Path) -> str:
     api, group = demo["api"], demo["groups"]["default"]
+    console = demo["console"]
+    others = " ".join(console["email"].replace("owner", role, 1) for role in ("operator", "viewer"))
     simulators = "\n".join(f"                  {name:<13} {url}" for name, url in demo["gateways"].items())
     any_gateway = next(iter(demo["gateways"].values()))
     auth = '-H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json"'
@@ -164,6 +209,9 @@ def welcome(demo: Mapping[str, Any], webhook_secret: str, file: Path) -> str:
     return f"""
 smart-routing answers at {api}   (Ctrl-C stops it)
 
+  console         {console["url"]}
+  sign in as      {console["email"]} (or {others})
+  password        {console["password"]}
   demo shop       {api}/demo
   imp_key         {demo["imp_key"]}
   imp_secret      {demo["imp_secret"]}
@@ -175,7 +223,7 @@ smart-routing answers at {api}   (Ctrl-C stops it)
                   mixed: {demo["groups"]["mixed"]} (who takes what, and why not)
   simulators
 {simulators}
-  (all of it is in {file}; there is no console yet)
+  (all of it is in {file})
 
 Try, in another terminal:
 

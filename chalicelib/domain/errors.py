@@ -8,6 +8,7 @@ RouterError
   Refused               understood, but a rule or the state of things forbids it
   NoChannel             no channel of the group can take the request; `exclusions` says why, one by one
   TryAgain              another request for the same thing is under way
+  Locked                too many wrong passwords; `seconds` says for how long
   NotApplicable         it is there, but it is not of the kind that this can be asked of
   NotSupported          nobody here offers this feature
   Unavailable           it cannot be done just now; worth repeating
@@ -56,6 +57,12 @@ class Refused(RouterError):
 
 class TryAgain(Refused):
     pass
+
+
+class Locked(Refused):
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class NoChannel(Refused):

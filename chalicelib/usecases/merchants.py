@@ -35,7 +35,7 @@ def create(deps: Deps, name: str) -> NewMerchant:
             user_code=merchant_of(imp_key),
             imp_key=imp_key,
             imp_secret=secrets.token_hex(40),
-            admin_token=f"admin_{secrets.token_urlsafe(32)}",
+            admin_token=new_admin_token(),
             webhook_secret=new_webhook_secret(),
         )
         try:
@@ -44,6 +44,10 @@ def create(deps: Deps, name: str) -> NewMerchant:
             continue
         return merchant
     raise RuntimeError("no free merchant number found")
+
+
+def new_admin_token() -> str:
+    return f"admin_{secrets.token_urlsafe(32)}"
 
 
 def new_webhook_secret() -> str:
@@ -58,8 +62,13 @@ def _store(deps: Deps, merchant: NewMerchant, name: str) -> None:
     deps.store.commit(
         Routing(merchant_id, data_key, WebhookSettings(sealed)),
         ApiKey(merchant.imp_key, merchant_id, hash_secret(merchant.imp_secret)),
-        AdminToken(hash_secret(merchant.admin_token), merchant_id, name),
+        AdminToken(hash_secret(merchant.admin_token), merchant_id, name, secrets.token_hex(8), deps.clock.now(), name),
     )
+
+
+def imp_keys(deps: Deps, merchant_id: str) -> tuple[str, ...]:
+    """The merchant's API keys, without what belongs to them."""
+    return tuple(key.imp_key for key in deps.store.list(ApiKey, (merchant_id, "apikeys")).items)
 
 
 def rotate_secret(deps: Deps, imp_key: str) -> str:

@@ -48,6 +48,7 @@ def needs(stage):
     yield Call("dynamodb:Query", f"{here}/index/list")
     yield Call("dynamodb:Query", f"{here}/index/owner")
     yield Call("dynamodb:Query", f"{here}/index/alarm")
+    yield Call("dynamodb:Query", f"{here}/index/ref")
     for queue in ("payments", "notices", "slow-notices"):
         for operation in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
             yield Call(f"sqs:{operation}", f"smart-routing-{stage}-{queue}")

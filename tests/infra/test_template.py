@@ -48,11 +48,12 @@ def check_table(client):
     item = {"pk": {"S": "a"}, "sk": {"S": "b"}, "due_shard": {"S": "03"}, "due_at": {"N": "17.5"}}
     item |= {"list_pk": {"S": "l"}, "list_sk": {"S": "m"}, "kind": {"S": "k"}, "parts": {"S": "[]"}, "doc": {"S": "{}"}}
     item |= {"owner_pk": {"S": "o"}, "owner_sk": {"S": "p"}, "alarm_pk": {"S": "q"}, "alarm_sk": {"S": "r"}}
+    item |= {"ref_pk": {"S": "s"}, "ref_sk": {"S": "t"}}
     client.put_item(TableName="some-table", Item=item)
     query = {"TableName": "some-table", "ExpressionAttributeValues": {":p": {"S": "03"}}}
     [due] = client.query(IndexName="due", KeyConditionExpression="due_shard = :p", **query)["Items"]
     assert set(due) == {"pk", "sk", "due_shard", "due_at", "kind", "parts"}
-    for index, value in {"list": "l", "owner": "o", "alarm": "q"}.items():
+    for index, value in {"list": "l", "owner": "o", "alarm": "q", "ref": "s"}.items():
         query["ExpressionAttributeValues"] = {":p": {"S": value}}
         [listed] = client.query(IndexName=index, KeyConditionExpression=f"{index}_pk = :p", **query)["Items"]
         assert set(listed) == {"pk", "sk", f"{index}_pk", f"{index}_sk"}

@@ -19,6 +19,7 @@ from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
 from chalicelib.ports import Deps, Task, Timing
 from chalicelib.storage.items import DUE_SHARDS
+from chalicelib.storage.passwords import Argon2Passwords
 from chalicelib.storage.sealing import KmsSealer
 from chalicelib.storage.signing import HmacSigner
 from chalicelib.usecases import channels, groups, merchants, timer
@@ -100,6 +101,7 @@ def build_deps(store, urls: Mapping[str, str], *, clock, queue, sender, rng, sca
         clock=clock,
         rng=rng,
         signer=HmacSigner(lambda: [b"k" * 32]),
+        passwords=Argon2Passwords(time_cost=1, memory_kib=8, parallelism=1),
         timing=Timing(recovery_scale=scale),
     )
 
