@@ -13,6 +13,8 @@ from chalicelib.domain.errors import InvalidRequest
 from chalicelib.usecases import channels, charges, groups, health, merchants
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from chalicelib.domain.channels import Channel
     from chalicelib.domain.groups import ChannelGroup
     from chalicelib.domain.health import Health
@@ -44,6 +46,12 @@ def update_channel(call: Call) -> Answer:
     body = schemas.parse(schemas.ChannelChangeBody, call.body)
     change = channels.ChannelChange(body.name, body.pg_id, body.credentials)
     return Answer(channels.shown(channels.update(call.deps, call.operator, call.path["channel_key"], change)))
+
+
+@admin(bp, "POST", "/admin/channels/{channel_key}/test")
+def test_channel(call: Call) -> Answer:
+    found = channels.test_connection(call.deps, call.operator, call.path["channel_key"])
+    return Answer({"ok": found.ok, "message": found.text, "took_ms": found.took_ms})
 
 
 @admin(bp, "DELETE", "/admin/channels/{channel_key}")
@@ -80,10 +88,7 @@ def update_group(call: Call) -> Answer:
     if body.environment not in (None, kept.environment):
         raise InvalidRequest("environment", "environment: 그룹의 환경은 바꿀 수 없습니다. (cannot be changed)")
     group = groups.update(call.deps, call.operator, group_id, _content(body))
-    answer = _shown(call, group)
-    if body.begin_at is None and group.reserved:
-        answer["message"] = "저장되었습니다. 예약된 변경은 그대로 유지됩니다. (saved; the reserved change stays)"
-    return Answer(answer)
+    return Answer(_saved(call, group, body.begins()))
 
 
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}")
@@ -96,6 +101,13 @@ def delete_group(call: Call) -> Answer:
 @admin(bp, "DELETE", "/admin/channel-groups/{group_id}/reservation")
 def drop_reservation(call: Call) -> Answer:
     return Answer(_shown(call, groups.drop_reservation(call.deps, call.operator, call.path["group_id"])))
+
+
+@admin(bp, "POST", "/admin/channel-groups/{group_id}/roll-back")
+def roll_back_group(call: Call) -> Answer:
+    body = schemas.parse(schemas.RollBackBody, call.body)
+    group = groups.roll_back(call.deps, call.operator, call.path["group_id"], body.version, body.begins())
+    return Answer(_saved(call, group, body.begins()))
 
 
 @admin(bp, "GET", "/admin/channel-groups/{group_id}/history")
@@ -123,6 +135,14 @@ def _with_health(channel: Channel, known: Health | None) -> dict[str, Any]:
 
 def _content(body: schemas.GroupBody) -> groups.GroupContent:
     return groups.GroupContent(body.name, body.failover, body.entries(), body.begins())
+
+
+def _saved(call: Call, group: ChannelGroup, begin_at: datetime | None) -> dict[str, Any]:
+    """A group after a change that begins then; None = at once."""
+    answer = _shown(call, group)
+    if begin_at is None and group.reserved:
+        answer["message"] = "저장되었습니다. 예약된 변경은 그대로 유지됩니다. (saved; the reserved change stays)"
+    return answer
 
 
 def _shown(call: Call, group: ChannelGroup) -> dict[str, Any]:

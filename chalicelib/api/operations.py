@@ -760,6 +760,13 @@ OPERATIONS: tuple[Operation, ...] = (
         shapes.Channel, body=schemas.ChannelChangeBody, example={"name": "토스 (새 이름)"},
     ),
     _admin(
+        "POST", "/admin/channels/{channel_key}/test",
+        "PG사에 연결되는지 확인합니다. 결제는 일어나지 않습니다. / Ask the gateway whether it answers; nothing is charged.",
+        shapes.ConnectionTest,
+        about="없는 주문을 조회합니다. 장애로 제외된 채널이 응답하면 바로 다시 사용합니다. "
+        "/ Asks about an order that never was. A channel that is left out as down is used again at once if it answers.",
+    ),
+    _admin(
         "DELETE", "/admin/channels/{channel_key}",
         "채널을 삭제합니다. 그룹에 있으면 거절합니다. / Delete a channel; refused while a group has it.", shapes.Channel,
         Refusal(409, "refused", "채널 그룹에서 사용 중인 채널은 삭제할 수 없습니다: {groups} (channel is in a group)"),
@@ -784,6 +791,20 @@ OPERATIONS: tuple[Operation, ...] = (
     _admin(
         "DELETE", "/admin/channel-groups/{group_id}/reservation",
         "예약된 변경을 취소합니다. / Drop the reserved change.", shapes.ChannelGroup,
+    ),
+    _admin(
+        "POST", "/admin/channel-groups/{group_id}/roll-back",
+        "이전 버전의 내용을 새 버전으로 저장합니다. / Save the content of an earlier version as a new one.",
+        shapes.ChannelGroup,
+        Refusal(404, "not_found", "존재하지 않는 버전입니다: {version} (unknown version)"),
+        Refusal(409, "refused", "version: 이미 적용 중인 버전입니다. (this version is in force)"),
+        Refusal(
+            409, "refused",
+            "version: 삭제된 채널이 있어 되돌릴 수 없습니다: {names} (a channel of this version was deleted)",
+        ),
+        about="지금, 또는 begin_at에 적용됩니다. 시작되지 못한 예약의 내용으로도 되돌릴 수 있습니다. "
+        "/ At once, or from begin_at. The content of a reservation that never began will do, too.",
+        body=schemas.RollBackBody, example={"version": 1},
     ),
     _admin(
         "GET", "/admin/channel-groups/{group_id}/history",

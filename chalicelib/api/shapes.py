@@ -368,6 +368,20 @@ class WatchedChannel(Channel):
     health: ChannelHealth
 
 
+class ConnectionTest(Shape):
+    """Whether a channel's gateway answers, and takes its credentials."""
+
+    ok: Annotated[
+        bool | None,
+        Field(
+            description="true: 정상, false: 연결되지 않거나 거절됨, null: 조회할 수 없는 채널 "
+            "/ true: well, false: not reached or refused, null: a channel that cannot be asked"
+        ),
+    ]
+    message: str
+    took_ms: int | None
+
+
 class GroupEntry(Shape):
     channel_key: str
     weight: Annotated[int, Field(ge=0, le=100)]

@@ -321,6 +321,10 @@ class Unknown:
     unwell: bool = False
 
 
+QUERY_REFUSED = "the query was refused"
+"""What adapters put into `Unknown.detail` if the gateway refuses to answer a question; `unwell` if to this channel."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotFound:
     """The gateway has no transaction of that order id, as of now."""

@@ -50,13 +50,21 @@ class GroupVersion:
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroup:
-    """current: in force, or about to be overtaken by `reserved` once its hour has come."""
+    """current: in force, or about to be overtaken by `reserved` once its hour has come.
+
+    dropped_number: of the reservation that was dropped last; no number is given twice.
+    """
 
     group_id: str
     environment: Environment
     current: GroupVersion
     reserved: GroupVersion | None = None
     created_at: datetime | None = None
+    dropped_number: int = 0
+
+    @property
+    def next_number(self) -> int:
+        return max(self.current.number, self.reserved.number if self.reserved else 0, self.dropped_number) + 1
 
     def at(self, now: datetime) -> GroupVersion:
         """The version in force at `now`."""
@@ -81,7 +89,7 @@ class ChannelGroup:
     def drop_reservation(self) -> "ChannelGroup":
         if self.reserved is None:
             raise NotFound("예약된 변경이 없습니다. (no reserved change)")
-        return replace(self, reserved=None)
+        return replace(self, reserved=None, dropped_number=self.reserved.number)
 
     def channel_keys(self) -> frozenset[str]:
         """Every channel of the version in force and of the reserved one."""

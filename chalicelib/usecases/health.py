@@ -13,7 +13,7 @@ from chalicelib.domain.charging import ChargeQuery, FindResult, Operation
 from chalicelib.domain.health import WELL, Health, HealthState, Sign, sign_of
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import Money
-from chalicelib.ports import Conflict, Deps, Ref, Task, TaskKind
+from chalicelib.ports import Conflict, Deps, Gateway, Ref, Task, TaskKind
 from chalicelib.usecases.guarded import guarded
 from chalicelib.usecases.looks import scale
 from chalicelib.usecases.parallel import at_once
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 WRITE_TRIES = 3
 PROBE_TIMEOUT = 10.0
-PROBE_AMOUNT = Money(1000)
-"""Of an order that never was."""
+PROBE_AMOUNTS = (Money(1000), Money(1000, "USD"))
+"""Of an order that never was, in the first currency that the gateway takes: some look at it before they answer."""
 LEASE = timedelta(seconds=75)
 """Longer than probes can take. Never scaled: a scaled lease would overtake the living."""
 
@@ -55,6 +55,26 @@ def forget(deps: Deps, merchant_id: str, channel_key: str) -> None:
         _change(deps, load(deps, merchant_id), lambda health: health.without(channel_key))
     except Exception:  # the operator's change is stored; a probe finds out the same, later
         log.exception("health of %s not forgotten", channel_key)
+
+
+def answered(deps: Deps, environment: Environment, known: Health, channel_key: str) -> None:
+    """Somebody has asked the gateway before its next probe was due, and it answers. Never raises.
+
+    known: as it was read before the question; a channel that was not down then, or went down since, stays as it is.
+    """
+    before = known.of(channel_key)
+
+    def back(found: Health) -> Health:
+        if found.of(channel_key).since != before.since:
+            return found
+        return found.probed(channel_key, None, deps.clock.now(), scale(deps, environment))
+
+    if before.state is not HealthState.DOWN:
+        return
+    try:
+        _change(deps, known, back)
+    except Exception:  # the answer is for whoever asked; a probe finds out the same, later
+        log.exception("answer of %s not counted", channel_key)
 
 
 def probe(deps: Deps, merchant_id: str) -> None:
@@ -93,17 +113,20 @@ def _ask(deps: Deps, routing: Routing, channel: Channel) -> str | None:
 
     A gateway that cannot be asked counts as answering once its pause is over: the next payment shows.
     """
-    if Operation.FIND not in deps.gateways.spec_of(channel).operations:
-        return None
-    order_id = f"probe{deps.rng.getrandbits(48):012x}"
-    now = deps.clock.now()
-
-    def find() -> FindResult:
-        gateway = open_gateway(deps, routing, channel.channel_key)
-        return gateway.find_charge(ChargeQuery(order_id, PROBE_AMOUNT, now), PROBE_TIMEOUT)
-
-    sign = sign_of(channel.channel_key, now, guarded(find, f"probe of {channel.channel_key}"))
+    asked_at = deps.clock.now()
+    result = ask(deps, channel, lambda: open_gateway(deps, routing, channel.channel_key), PROBE_TIMEOUT)
+    sign = sign_of(channel.channel_key, asked_at, result) if result else None
     return sign.error if sign else None
+
+
+def ask(deps: Deps, channel: Channel, connect: Callable[[], Gateway], timeout: float) -> FindResult | None:
+    """What the channel's gateway says about an order that there never was; None = it cannot be asked."""
+    spec = deps.gateways.spec_of(channel)
+    if Operation.FIND not in spec.operations:
+        return None
+    amount = next((a for a in PROBE_AMOUNTS if a.currency in spec.currencies), PROBE_AMOUNTS[0])
+    query = ChargeQuery(f"probe{deps.rng.getrandbits(48):012x}", amount, deps.clock.now())
+    return guarded(lambda: connect().find_charge(query, timeout), f"probe of {channel.channel_key}")
 
 
 def _change(deps: Deps, health: Health, change: Callable[[Health], Health]) -> Health | None:

@@ -17,9 +17,13 @@ def seal_credentials(deps: Deps, routing: Routing, channel_key: str, credentials
 def open_gateway(deps: Deps, routing: Routing, channel_key: str) -> Gateway:
     """The connection of a channel, also of a deleted one: what it charged must still be cancelled and settled."""
     channel = channel_of(deps, routing, channel_key)
-    context = _channel_context(routing, channel_key)
-    credentials = deps.sealer.open(routing.data_key, context, channel.sealed_credentials)
-    return deps.gateways.open(channel, credentials)
+    return deps.gateways.open(channel, open_credentials(deps, routing, channel))
+
+
+def open_credentials(deps: Deps, routing: Routing, channel: Channel) -> dict[str, str]:
+    return deps.sealer.open(
+        routing.data_key, _channel_context(routing, channel.channel_key), channel.sealed_credentials
+    )
 
 
 def channel_of(deps: Deps, routing: Routing, channel_key: str) -> Channel:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from infra.sandbox import paymentwall
+from infra.sandbox import ksnet, paymentwall
 from infra.sandbox.tosspayments import TEST_CREDENTIALS
 from tests.support.world import live
 
@@ -348,3 +348,51 @@ def test_a_setting_that_is_none_says_what_is_wrong_with_it(api, fields, field, t
     status, body = api.put("/admin/settings", fields)
     assert (status, body["field"]) == (400, field)
     assert text in body["message"]
+
+
+def test_a_channel_can_be_tested(api, world):
+    key = channel(api)[1]["channel_key"]
+    status, body = api.post(f"/admin/channels/{key}/test")
+    assert (status, body["ok"]) == (200, True)
+    world.sandboxes["tosspayments"].fail("find", "refuse", seconds=60)
+    status, body = api.post(f"/admin/channels/{key}/test")
+    assert (status, body["ok"], "연결할 수 없습니다" in body["message"]) == (200, False, True)
+    no_query = channel(api, "ksnet", pg_provider="ksnet", credentials=ksnet.TEST_CREDENTIALS)[1]["channel_key"]
+    status, body = api.post(f"/admin/channels/{no_query}/test")
+    assert (status, body["ok"], body["took_ms"]) == (200, None, None)
+    assert api.post("/admin/channels/channel-key-x/test")[0] == 404
+
+
+def test_a_group_is_rolled_back(api, world):
+    a, b = keys(api, 2)
+    _, made = group(api, [(a, 100, True)])
+    path = f"/admin/channel-groups/{made['id']}"
+    api.put(path, content([(b, 100, True)], name="renamed"))
+    world.clock.advance(seconds=1)
+    status, body = api.post(f"{path}/roll-back", version=1)
+    assert (status, body["version"], body["name"]) == (200, 3, "default")
+    assert body["channels"] == made["channels"]
+    _, history = api.get(f"{path}/history")
+    assert (history[0]["action"], history[0]["after"]["content_of"]) == ("group.rolled_back", 1)
+    hour = int(world.clock.now().timestamp()) // 3600 * 3600 + 3600
+    _, body = api.post(f"{path}/roll-back", version=2, begin_at=hour)
+    assert (body["version"], body["reservation"]["name"], body["reservation"]["begin_at"]) == (3, "renamed", hour)
+    _, body = api.post(f"{path}/roll-back", version=2)
+    assert (body["name"], body["reservation"]["version"]) == ("renamed", 4)
+    assert "예약된 변경은 그대로 유지됩니다" in body["message"]
+
+
+def test_what_cannot_be_rolled_back_is_said(api):
+    a, b = keys(api, 2)
+    _, made = group(api, [(a, 100, True)])
+    path = f"/admin/channel-groups/{made['id']}"
+    api.put(path, content([(b, 100, True)]))
+    assert api.post(f"{path}/roll-back", version=2)[0] == 409
+    assert api.post(f"{path}/roll-back", version=7)[0] == 404
+    assert api.post("/admin/channel-groups/x/roll-back", version=1)[0] == 404
+    for fields, field in (({}, "version"), ({"version": "1"}, "version"), ({"version": 1, "begin_at": 5}, "begin_at")):
+        status, body = api.post(f"{path}/roll-back", fields)
+        assert (status, body["field"]) == (400, field)
+    api.delete(f"/admin/channels/{a}")
+    status, body = api.post(f"{path}/roll-back", version=1)
+    assert (status, body["code"], "toss0" in body["message"]) == (409, "refused", True)

@@ -10,6 +10,7 @@ from chalicelib.api.schemas.admin import (
     EntryBody,
     GroupBody,
     NewGroupBody,
+    RollBackBody,
     SettingsBody,
 )
 from chalicelib.api.schemas.billing import IssueKey, Schedule, ScheduleEntry, Unschedule
@@ -58,6 +59,7 @@ __all__ = [
     "PageQuery",
     "PaymentIds",
     "Prepare",
+    "RollBackBody",
     "Schedule",
     "ScheduleEntry",
     "ScheduleQuery",

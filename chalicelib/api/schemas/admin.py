@@ -49,15 +49,10 @@ class EntryBody(Strict):
     enabled: Annotated[bool, Field(strict=True)] = True
 
 
-class GroupBody(Strict):
-    name: Name
-    environment: Environment | None = None
-    failover: Failover = Failover.UNSENT
-    channels: list[EntryBody]
-    begin_at: Annotated[int, Field(strict=True, ge=0, le=10**11)] | None = None
+class Reservable(Strict):
+    """begin_at: a whole hour ahead, or at once."""
 
-    def entries(self) -> tuple[GroupEntry, ...]:
-        return tuple(GroupEntry(e.channel_key, e.weight, e.enabled) for e in self.channels)
+    begin_at: Annotated[int, Field(strict=True, ge=0, le=10**11)] | None = None
 
     def begins(self) -> datetime | None:
         if self.begin_at is None:
@@ -65,6 +60,20 @@ class GroupBody(Strict):
         if self.begin_at > 4_102_444_800:
             raise InvalidRequest("begin_at", "begin_at: 초 단위 Unix 시각이어야 합니다. (unix seconds)")
         return datetime.fromtimestamp(self.begin_at, UTC)
+
+
+class GroupBody(Reservable):
+    name: Name
+    environment: Environment | None = None
+    failover: Failover = Failover.UNSENT
+    channels: list[EntryBody]
+
+    def entries(self) -> tuple[GroupEntry, ...]:
+        return tuple(GroupEntry(e.channel_key, e.weight, e.enabled) for e in self.channels)
+
+
+class RollBackBody(Reservable):
+    version: Annotated[int, Field(strict=True, ge=1, le=10**9)]
 
 
 class NewGroupBody(GroupBody):
