@@ -10,6 +10,7 @@ from chalicelib.api import (
     alarms,
     auth,
     codes,
+    console,
     lists,
     notices,
     payments,
@@ -42,6 +43,7 @@ app.register_blueprint(admin.bp)
 app.register_blueprint(alarms.bp)
 app.register_blueprint(webhooks.bp)
 app.register_blueprint(windows.bp)
+app.register_blueprint(console.bp)
 app.register_blueprint(reference.bp)
 if config.on_lambda():
     tasks.warm()

@@ -191,7 +191,7 @@ def _call(
     return Call(
         deps=deps,
         merchant_id=merchant_id,
-        path={name: _path_value(name, value) for name, value in path.items()},
+        path={name: path_value(name, value) for name, value in path.items()},
         query=_query(request),
         body=read(request.raw_body or b"", request.headers.get("content-type")),
         source_ip=source_ip(request),
@@ -205,14 +205,14 @@ def source_ip(request: Any) -> str | None:
     return (request.context.get("identity") or {}).get("sourceIp")
 
 
-def _path_value(name: str, value: str) -> str:
+def path_value(name: str, value: str, longest: int = MAX_PATH_VALUE) -> str:
     decoded = unquote(value, errors="replace")
-    if len(decoded) > MAX_PATH_VALUE:
-        raise InvalidRequest(name, f"{name}: {MAX_PATH_VALUE}자 이하여야 합니다. (at most {MAX_PATH_VALUE} characters)")
-    return _readable(name, decoded)
+    if len(decoded) > longest:
+        raise InvalidRequest(name, f"{name}: {longest}자 이하여야 합니다. (at most {longest} characters)")
+    return readable(name, decoded)
 
 
-def _readable(name: str, text: str) -> str:
+def readable(name: str, text: str) -> str:
     if CONTROL.search(text) or "\ufffd" in text:
         raise InvalidRequest(name, f"{name}: 사용할 수 없는 문자가 있습니다. (control or broken character)")
     return text
@@ -228,7 +228,7 @@ def _query(request: Any) -> dict[str, list[str]]:
         spelled.append((int(index or -1), bare, params.getlist(name)))
     query: dict[str, list[str]] = {}
     for _, bare, values in sorted(spelled, key=lambda entry: entry[0]):
-        query.setdefault(bare, []).extend(_readable(bare[:80], value) for value in values)
+        query.setdefault(bare, []).extend(readable(bare[:80], value) for value in values)
     return query
 
 

@@ -266,14 +266,14 @@ def _window_policy(payment: Payment, opened: WindowPage) -> str:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def asset(name: str) -> Response:
-    """A script or a style sheet of ours. Raises NotFound."""
+def asset(name: str, *, is_versioned: bool = False) -> Response:
+    """A script or a style sheet of ours. is_versioned: its address changes with it. Raises NotFound."""
     body = _files().get(name)
     if body is None:
         raise NotFound("존재하지 않는 파일입니다. (no such file)")
     headers: dict[str, str | list[str]] = {
         "Content-Type": TYPES[Path(name).suffix],
-        "Cache-Control": "public, max-age=300",
+        "Cache-Control": "public, max-age=31536000, immutable" if is_versioned else "public, max-age=300",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "cross-origin",
     }

@@ -150,4 +150,5 @@ def state(call: Call) -> Answer:
 def asset(name: str) -> Response:
     from chalicelib.api import window_pages
 
-    return guarded(lambda: window_pages.asset(name), v1_error)
+    is_versioned = bool(bp.current_request.query_params)
+    return guarded(lambda: window_pages.asset(name, is_versioned=is_versioned), v1_error)

@@ -140,11 +140,16 @@ def history(deps: Deps, merchant_id: str, imp_uid: str) -> Sequence[Audit]:
 def check(deps: Deps, merchant_id: str, imp_uid: str) -> Payment:
     """Ask the gateway now, and record what that settles. Raises NotFound, Refused, and Conflict if overtaken."""
     payment, routing = _load(deps, merchant_id, imp_uid)
+    refuse_check(deps, payment)
+    look(deps, routing, payment)
+    return _load(deps, merchant_id, imp_uid)[0]
+
+
+def refuse_check(deps: Deps, payment: Payment) -> None:
+    """Raises Refused where there is nothing to ask the gateway about, or somebody is at it."""
     _refuse_held(deps, payment)
     if payment.state is State.OPENED or (not payment.is_open_question and payment.due_at is None):
         raise Refused(NOTHING_OPEN)
-    look(deps, routing, payment)
-    return _load(deps, merchant_id, imp_uid)[0]
 
 
 def settle(deps: Deps, operator: Operator, imp_uid: str, wanted: Settlement) -> Settled:

@@ -1,13 +1,13 @@
 """What an operator does with webhooks: see them, have one sent again, try the URL, change the secret."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.accounts import Operator
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused
-from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState
+from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState, Receivers
 from chalicelib.ports import Deps, Page, Ref
 from chalicelib.usecases import lookups, merchants, notifying
 from chalicelib.usecases.charges import load_routing
@@ -50,6 +50,12 @@ def of_payment(deps: Deps, merchant_id: str, imp_uid: str) -> Sequence[Notice]:
 def dead(deps: Deps, merchant_id: str, limit: int, cursor: str | None) -> Page[Notice]:
     """Those that were given up, newest first."""
     return deps.store.alarms(Notice, merchant_id, limit=limit, cursor=cursor)
+
+
+def failing(deps: Deps, merchant_id: str) -> Mapping[str, int]:
+    """Hosts that fail or are slow just now: failures in a row, at most `FAILURES_IN_A_ROW`. What is new comes last."""
+    known = deps.store.load(Ref(Receivers, (merchant_id,)))
+    return known.failures if known else {}
 
 
 def resend(deps: Deps, operator: Operator, notice_id: str) -> Notice:

@@ -19,7 +19,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 def routes():
     from app import app
 
-    return sorted(app.routes)
+    return sorted(path for path in app.routes if not path.startswith("/console"))  # pages for people
 
 
 def spelled(path):

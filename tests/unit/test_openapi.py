@@ -29,9 +29,11 @@ HANGUL = re.compile("[가-힣]")
 
 
 def routes():
+    """Those for programs. The console's pages are for people, who find what there is by looking."""
     from app import app
 
-    return {f"{method} {path}": entry for path, methods in app.routes.items() for method, entry in methods.items()}
+    programs = {path: methods for path, methods in app.routes.items() if not path.startswith("/console")}
+    return {f"{method} {path}": entry for path, methods in programs.items() for method, entry in methods.items()}
 
 
 def described(key):

@@ -1,0 +1,50 @@
+"""The console in a real browser, over the service of `tests.support.world`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.domain.accounts import Role
+from chalicelib.usecases import accounts
+from tests.support.console import PASSWORD, add_person
+from tests.support.world import World
+
+
+@dataclass
+class ConsoleSite:
+    """world: what is behind it. url: of the service."""
+
+    world: World
+    url: str
+
+    def enter(self, page: Any, role: Role = Role.OWNER, *, language: str = "ko", theme: str = "auto") -> Any:
+        """The page's browser is signed in from now on, without a form."""
+        email = f"{role}@{self.world.merchant_id}.kr"
+        if self._unknown(email):
+            add_person(self.world, role, email)
+        signed_in = accounts.sign_in(
+            self.world.deps, email, PASSWORD, source_ip="203.0.113.7", device=None, user_agent="Chromium"
+        )
+        cookies = {"__Host-session": signed_in.session_token, "__Host-prefs": f"{language}.{theme}.test"}
+        page.context.add_cookies(
+            [
+                {
+                    "name": name,
+                    "value": value,
+                    "url": self.url.replace("http:", "https:"),
+                    "secure": True,
+                    "httpOnly": True,
+                }
+                for name, value in cookies.items()
+            ]
+        )
+        return page
+
+    def _unknown(self, email: str) -> bool:
+        from chalicelib.domain.accounts import User
+        from chalicelib.ports import Ref
+
+        return self.world.store.load(Ref(User, (email,))) is None
+
+    def open(self, page: Any, path: str = "") -> Any:
+        page.goto(f"{self.url}/console/{path}".removesuffix("/"))
+        return page
