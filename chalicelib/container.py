@@ -61,14 +61,14 @@ def _build() -> Deps:
     from chalicelib.usecases.merchants import load_signing_keys  # noqa: PLC0415
 
     settings = config.load()
-    store = DynamoStore(_client("dynamodb"), settings.table_name)
-    sealer = KmsSealer(lambda: _client("kms"), settings.kms_key_id)
+    store = DynamoStore(client("dynamodb"), settings.table_name)
+    sealer = KmsSealer(lambda: client("kms"), settings.kms_key_id)
     clock = SystemClock()
     return Deps(
         store=store,
         gateways=Registry(HttpClient(), clock, settings.gateway_urls, serves_live=settings.live),
         sealer=sealer,
-        queue=SqsQueue(lambda: _client("sqs"), _queues(settings)),
+        queue=SqsQueue(lambda: client("sqs"), _queues(settings)),
         sender=WebhookSender(allow_loopback=settings.allow_loopback),
         clock=clock,
         rng=random.SystemRandom(),
@@ -92,7 +92,7 @@ def _queues(settings: config.Settings) -> dict[TaskKind, str]:
     }
 
 
-def _client(service: str) -> Any:
+def client(service: str) -> Any:
     import boto3  # noqa: PLC0415 - boto3 is slow to import, and `chalice package` imports this module too
     from botocore.config import Config  # noqa: PLC0415
 
@@ -104,5 +104,6 @@ def _client(service: str) -> Any:
         read_timeout=5,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=MAX_THREADS,
+        parameter_validation=False,
     )
     return boto3.client(service, config=options)

@@ -136,7 +136,10 @@ def updates(table: str, additions: Additions, *, crowded: bool = False) -> list[
 
 
 def summed(items: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """Tallies over all their shards: slot -> attribute -> number, without zeros."""
+    """Tallies over all their shards: slot -> attribute -> number, without zeros.
+
+    Shards are read one after another while writes move them, so a sum may be below zero for a moment: it is left out.
+    """
     found: dict[str, Counter[str]] = {}
     for item in items:
         slot = item["sk"]["S"].rpartition("#")[0]
@@ -148,7 +151,7 @@ def summed(items: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
 
 
 def without_zeros(found: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
-    kept = {slot: Counter({name: n for name, n in here.items() if n}) for slot, here in found.items()}
+    kept = {slot: Counter({name: n for name, n in here.items() if n > 0}) for slot, here in found.items()}
     return {slot: here for slot, here in kept.items() if here}
 
 

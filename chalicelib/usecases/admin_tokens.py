@@ -1,6 +1,7 @@
 """Admin tokens: what machines call /admin with. Shown once; only a hash is kept."""
 
 import secrets
+import unicodedata
 
 from chalicelib.domain.accounts import AdminToken, Operator
 from chalicelib.domain.errors import InvalidRequest, NotFound
@@ -19,6 +20,8 @@ def create(deps: Deps, operator: Operator, name: str) -> tuple[AdminToken, str]:
     name = name.strip()
     if not 1 <= len(name) <= _MAX_NAME:
         raise InvalidRequest("name", f"name: 1~{_MAX_NAME}자여야 합니다. (1 to {_MAX_NAME} characters)")
+    if "@" in unicodedata.normalize("NFKC", name):  # in the history people are called by their e-mails
+        raise InvalidRequest("name", "name: 이메일은 이름으로 사용할 수 없습니다. (must not be an e-mail)")
     secret = new_admin_token()
     token = AdminToken(
         token_hash=hash_secret(secret),

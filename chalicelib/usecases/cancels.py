@@ -85,7 +85,7 @@ def _imp_uid(deps: Deps, merchant_id: str, wanted: Cancel) -> str:
 def _check(deps: Deps, payment: Payment, wanted: Cancel) -> None:
     check_paid(payment)
     if payment.pay_method == VIRTUAL_ACCOUNT:
-        _check_refund_account(deps, payment, wanted.refund_to or RefundAccount())
+        check_refund_account(deps, payment, wanted.refund_to or RefundAccount())
     if (
         payment.balance.amount
         and wanted.checksum is not None
@@ -97,8 +97,8 @@ def _check(deps: Deps, payment: Payment, wanted: Cancel) -> None:
         )
 
 
-def _check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount) -> None:
-    """A deposit cannot go back the way it came: the buyer's account has to be named."""
+def check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount) -> None:
+    """A deposit cannot go back the way it came: the buyer's account has to be named. Raises Refused."""
     for field, value in (
         ("refund_holder", refund_to.holder),
         ("refund_bank", refund_to.bank),
@@ -117,7 +117,7 @@ def _check_refund_account(deps: Deps, payment: Payment, refund_to: RefundAccount
         )
 
 
-def _check_part(spec: GatewaySpec, payment: Payment, amount: Money) -> None:
+def check_part(spec: GatewaySpec, payment: Payment, amount: Money) -> None:
     """Raises Refused for a part that the gateway does not give back."""
     done = sum(cancel.state is CancelState.DONE for cancel in payment.cancels)
     if amount != payment.request.amount and Operation.PARTIAL_CANCEL not in spec.operations:
@@ -130,7 +130,7 @@ def _check_part(spec: GatewaySpec, payment: Payment, amount: Money) -> None:
 def _claim(deps: Deps, spec: GatewaySpec, payment: Payment, wanted: Cancel) -> tuple[Payment, Cancellation]:
     for _ in range(CLAIM_TRIES):
         entry = _entry(deps, payment, wanted)
-        _check_part(spec, payment, entry.amount)
+        check_part(spec, payment, entry.amount)
         due_at = deps.clock.now() + deps.timing.request_budget + deps.timing.lease_margin
         try:
             (claimed,) = deps.store.commit(claim_cancel(payment, entry, due_at))

@@ -8,13 +8,16 @@ from datetime import timedelta
 
 from chalicelib.domain.accounts import Operator
 from chalicelib.domain.cancels import claim_cancel
+from chalicelib.domain.charging import RefundAccount
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.keys import BillingKey
+from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import parse_money
-from chalicelib.domain.payments import Cancellation, CancelState, Payment, State
-from chalicelib.ports import Deps
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Cancellation, CancelState, Payment, State
+from chalicelib.ports import Deps, Ref
 from chalicelib.usecases import billing_keys, by_hand, cancels, lookups, virtual_accounts
 from chalicelib.usecases.merchants import audit_entry
+from chalicelib.usecases.vault import channel_of
 
 BALANCE_CHANGED = (
     "그사이 취소 가능한 잔액이 바뀌었습니다. 아래 내용을 다시 확인해 주세요. "
@@ -33,6 +36,11 @@ def check_cancel(deps: Deps, merchant_id: str, wanted: cancels.Cancel) -> Paymen
         if seen != payment.balance:
             raise Refused(BALANCE_CHANGED, field="checksum")
     claim_cancel(payment, claim, deps.clock.now())
+    routing = deps.store.load(Ref(Routing, (merchant_id,)))
+    channel = channel_of(deps, routing, payment.attempt.channel_key)
+    cancels.check_part(deps.gateways.spec_of(channel), payment, amount)
+    if payment.pay_method == VIRTUAL_ACCOUNT:
+        cancels.check_refund_account(deps, payment, wanted.refund_to or RefundAccount())
     return payment
 
 

@@ -77,16 +77,14 @@ def _dynamodb() -> Iterator[tuple[str, str]]:
 
 def _world(urls: dict[str, str], channels: int = 1, failover: str = "off") -> Any:
     """A merchant with Toss channels over the real table; its own clock runs in real time."""
-    import boto3
-
-    from chalicelib.container import SystemClock
+    from chalicelib.container import SystemClock, client
     from chalicelib.storage.table import DynamoStore
     from tests.support.stores import local_store, unique_table
     from tests.support.world import World, build_deps
 
     table = unique_table()
     local_store(os.environ["AWS_ENDPOINT_URL_DYNAMODB"], table)
-    store = DynamoStore(boto3.client("dynamodb"), table)
+    store = DynamoStore(client("dynamodb"), table)
     world = World({}, store=store)
     import random
 

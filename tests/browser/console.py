@@ -24,19 +24,16 @@ class ConsoleSite:
         signed_in = accounts.sign_in(
             self.world.deps, email, PASSWORD, source_ip="203.0.113.7", device=None, user_agent="Chromium"
         )
-        cookies = {"__Host-session": signed_in.session_token, "__Host-prefs": f"{language}.{theme}.test"}
-        page.context.add_cookies(
-            [
-                {
-                    "name": name,
-                    "value": value,
-                    "url": self.url.replace("http:", "https:"),
-                    "secure": True,
-                    "httpOnly": True,
-                }
-                for name, value in cookies.items()
-            ]
-        )
+        self._keep(page, "__Host-session", signed_in.session_token)
+        return self.prefer(page, language=language, theme=theme)
+
+    def prefer(self, page: Any, *, language: str = "ko", theme: str = "auto") -> Any:
+        """The page's browser has chosen these before, signed in or not."""
+        return self._keep(page, "__Host-prefs", f"{language}.{theme}.test")
+
+    def _keep(self, page: Any, name: str, value: str) -> Any:
+        address = self.url.replace("http:", "https:")
+        page.context.add_cookies([{"name": name, "value": value, "url": address, "secure": True, "httpOnly": True}])
         return page
 
     def _unknown(self, email: str) -> bool:

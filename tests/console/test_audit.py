@@ -121,3 +121,18 @@ def test_times_are_koreas(world, console):
     world.channel("nice_v2")
     at = world.clock.now() + timedelta(hours=9)
     assert f"{at:%Y-%m-%d %H:%M:%S}</time>" in console.get("audit").text
+
+
+@pytest.mark.parametrize(("role", "seen"), [(Role.OWNER, 2), (Role.OPERATOR, 1), (Role.VIEWER, 1)])
+def test_where_somebody_has_signed_in_is_for_them_and_for_owners(world, role, seen):
+    """As on the pages of sessions. Everybody sees that they have."""
+    other = Console(world, Role.OWNER if role is not Role.OWNER else Role.VIEWER)
+    world.clock.advance(seconds=1)
+    mine = Console(world, role)
+    try:
+        signed_in = [entry for entry in entries(mine.get("audit", subject="people")) if entry.startswith("로그인 ")]
+        assert len(signed_in) == 2
+        assert sum("127.0.0.1" in entry for entry in signed_in) == seen, signed_in
+        assert other.get("audit").status == 200
+    finally:
+        container.install(None)

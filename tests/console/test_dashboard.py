@@ -92,7 +92,7 @@ def test_channels_and_totals_are_what_has_happened(console):
     assert "Insufficient funds 2 · 67 %" in toss
     assert "Lost or stolen card 1 · 33 %" in toss
     assert "11-23 12:00 7 4 3 0 57.1 %" in toss
-    assert "Reply p50 / p95 0." in toss
+    assert "Reply p50 / p95 50 ms / 95 ms" in toss
     assert "Tried 7 Approval rate 57.1 %" in page.words
     assert card_of(page, "nice_v2") is None
     assert "No payments in this period: nice_v2" in page.words

@@ -1,5 +1,7 @@
 """Billing keys in the console: who holds one, who does not and why, where a charge goes, and deleting."""
 
+import re
+
 import pytest
 
 from chalicelib import container
@@ -34,6 +36,12 @@ def enter(world, role=Role.OPERATOR):
 
 def load(world, uid="c1"):
     return world.store.load(Ref(BillingKey, (world.merchant_id, uid)))
+
+
+def seen(console):
+    """The hidden fields of the form that deletes c1, as it is now."""
+    page = console.get("keys/delete", customer_uid="c1")
+    return dict(re.findall(r'<input type="hidden" name="(customer_uid|seen)" value="([^"]*)"', page.text))
 
 
 def test_a_key_is_found_by_its_customer_uid(world, group):
@@ -116,7 +124,7 @@ def test_deleting_warns_asks_for_the_name_and_leaves_one(world, api, group):
     console = enter(world)
     assert "later-1" in console.get("keys/key", customer_uid="c1").words
     assert "1 reserved payments" in console.get("keys/delete", customer_uid="c1").words
-    fields = {"customer_uid": "c1", "reason": "the customer asked"}
+    fields = {**seen(console), "reason": "the customer asked"}
     wrong = console.post("keys/delete", fields, typed="c2")
     assert (wrong.status, "type the customer_uid" in wrong.words) == (400, True)
     blank = console.post("keys/delete", {**fields, "reason": " "}, typed="c1")
@@ -133,11 +141,23 @@ def test_deleting_warns_asks_for_the_name_and_leaves_one(world, api, group):
     )
 
 
+def test_a_key_that_was_issued_anew_meanwhile_is_not_the_one_to_delete(world, group):
+    issue(world)
+    console = enter(world)
+    fields = {**seen(console), "typed": "c1", "reason": "x"}
+    issue(world)
+    page = console.post("keys/delete", fields)
+    assert (page.status, "issued anew meanwhile" in page.words, load(world) is not None) == (409, True, True)
+    assert by_hand.history(world.deps, world.merchant_id, on_record.key_subject("c1")) == ()
+    assert console.post("keys/delete", {**fields, **seen(console)}).status == 303
+
+
 def test_a_gateway_that_does_not_confirm_is_told(world, group):
     issue(world)
     for box in world.sandboxes.values():
         box.fail("delete", "http_500", times=5)
-    page = enter(world).post("keys/delete", customer_uid="c1", typed="c1", reason="x")
+    console = enter(world)
+    page = console.post("keys/delete", seen(console), typed="c1", reason="x")
     assert page.location.startswith("/console/keys?done=key_deleted")
     assert load(world) is None
 

@@ -16,6 +16,7 @@ from chalicelib.api.console import masking
 from chalicelib.api.console.payment_words import UNKNOWN_ALARM, advice
 from chalicelib.domain.accounts import Role
 from chalicelib.domain.charging import Buyer, NotSent, Operation, VirtualAccountRequest
+from chalicelib.domain.money import Money
 from chalicelib.domain.payments import CancelState, Payment, State
 from chalicelib.ports import Ref
 from chalicelib.usecases import by_hand, cancels, charges, searching, virtual_accounts
@@ -95,6 +96,13 @@ def test_a_customer_and_its_key_are_found(world, api, toss):
     listed = console.get("payments", customer_uid="c1")
     assert (listed.status, listed.words.count("Test")) == (200, 4)  # three payments, and the switch above
     assert console.get("payments", customer_uid="nobody").status == 404
+
+
+def test_an_order_that_is_called_like_another_payment_is_found_with_it(world, toss):
+    other = pay(world)
+    pay(world, other.imp_uid)
+    page = enter(world).get("payments", q=other.imp_uid)
+    assert (page.status, page.words.count("Paid"), "order-1" in page.words) == (200, 2, True)
 
 
 def test_an_order_that_failed_before_lists_all_of_its_payments(world, toss):
@@ -439,6 +447,14 @@ def test_a_cancel_without_an_answer_is_being_confirmed(world, toss):
         ({"reason": " "}, 400, "a reason is required"),
         ({"extent": "part", "amount": ""}, 400, "enter the amount"),
         ({"extent": "part", "amount": "many"}, 400, "must be a number"),
+        ({"extent": "part", "amount": "10,50"}, 400, "must be a number"),
+        ({"extent": "part", "amount": "1e3"}, 400, "must be a number"),
+        ({"extent": "part", "amount": "1_0"}, 400, "must be a number"),
+        ({"extent": "part", "amount": "NaN"}, 400, "must be a number"),
+        ({"extent": "part", "amount": "9" * 400}, 400, "out of range"),
+        ({"extent": "all", "amount": "3000"}, 400, "choose a part, or leave the amount empty"),
+        ({"extent": ""}, 400, "choose all or a part"),
+        ({"extent": "half"}, 400, "choose all or a part"),
         ({"extent": "part", "amount": "0"}, 400, "too small an amount"),
         ({"extent": "part", "amount": "-5"}, 400, "too small an amount"),
         ({"extent": "part", "amount": "0.5"}, 400, "minor unit"),
@@ -508,6 +524,52 @@ def test_a_deposit_goes_back_to_the_account_that_is_named(world, account):
     assert stored(world, payment).v1_status == "cancelled"
     assert "110-123-456789" not in world.store.texts()
     assert "110-123-456789" not in console.get(f"payments/{payment.imp_uid}").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"refund_bank": "999"}, "bank not supported"),
+        ({"refund_account": "110-abc"}, "digits and hyphens only"),
+        ({"refund_account": "1 " * 21}, "at most 40 characters"),
+    ],
+)
+@pytest.mark.parametrize("confirmed", [{}, {"confirmed": "yes"}])
+def test_an_account_that_takes_no_refund_is_told_before_anything_is_on_record(
+    world, account, changes, says, confirmed
+):  # fmt: skip
+    notice = world.sandboxes["tosspayments"].deposit(account.attempt.order_id)
+    virtual_accounts.deposit_notice(world.deps, world.merchant_id, world.channels["tosspayments"], notice)
+    goes_to = {"refund_bank": "088", "refund_account": "110-123-456789", "refund_holder": "홍길동"}
+    fields = {**ALL, "checksum": "8900", **goes_to, **changes, **confirmed}
+    page = enter(world).post(f"payments/{account.imp_uid}/cancel", fields)
+    assert (page.status in (400, 409), says in page.words) == (True, True), page.words
+    assert actions(world, account) == []
+
+
+@pytest.mark.gateways("paymentwall")
+@pytest.mark.parametrize(("takes_parts", "status"), [(True, 200), (False, 409)])
+def test_parts_are_given_back_where_the_channel_can(world, takes_parts, status):
+    """Paymentwall gives parts back to merchants that it has agreed this with: an option of the channel."""
+    from infra.sandbox.paymentwall import PARTS_CREDENTIALS, TEST_CREDENTIALS
+
+    world.group(
+        [(world.channel("paymentwall", credentials=PARTS_CREDENTIALS if takes_parts else TEST_CREDENTIALS), 100)]
+    )
+    buyer = Buyer("Gildong Hong", "gildong@shop.kr")
+    wanted = replace(request("m1"), amount=Money(1050, "USD"), buyer=buyer, browser_ip="203.0.113.7")
+    payment = charges.charge_card(world.deps, world.merchant_id, wanted, replace(CARD, cvc="123"), Target())
+    assert payment.state is State.PAID
+    console, path = enter(world), f"payments/{payment.imp_uid}/cancel"
+    assert ('value="part"' in console.get(path).text) == takes_parts
+    page = console.post(path, extent="part", amount="3.50", reason="x", checksum="10.50")
+    assert page.status == status
+    if takes_parts:
+        done = console.post(path, form_of(page))
+        assert (done.status, stored(world, payment).balance) == (303, Money(700, "USD"))
+    else:
+        assert "no partial cancels" in page.words
+    container.install(None)
 
 
 def test_many_at_once_give_back_once(world, toss):

@@ -95,6 +95,8 @@ FIXED: Mapping[str, tuple[tuple[str, str], str]] = {
 """Subjects that are no id: their names, and the pages that show them."""
 HIDDEN = frozenset({"channel_key", "saved_at", "saved_by", "session_id", "token_id"})
 """Ids, and what the entry itself says."""
+WHEREABOUTS = frozenset({"source_ip", "user_agent"})
+"""Of a person: for themselves and for owners, as on the pages of sessions."""
 
 GROUP_KINDS: Mapping[ChangeKind, tuple[str, str]] = {
     ChangeKind.NAME: ("이름", "name"),
@@ -195,6 +197,8 @@ def _lines(visit: Visit, entry: Audit) -> list[Line]:
     found = []
     for name in dict.fromkeys((*before, *after)):
         if name in HIDDEN or before.get(name) == after.get(name) or _goes_without_saying(name, entry):
+            continue
+        if name in WHEREABOUTS and not (visit.may(Role.OWNER) or entry.by == visit.operator.name):
             continue
         what = visit.say(*NAMES.get(name, (name, name)))
         line = Line(what, _value(visit, before.get(name)), _value(visit, after.get(name)))

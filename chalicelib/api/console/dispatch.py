@@ -7,12 +7,11 @@ and changes nothing.
 import hashlib
 import hmac
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
 from chalice.app import Response
 
@@ -44,11 +43,17 @@ log = logging.getLogger(__name__)
 
 SESSION, DEVICE, PREFERENCES = "__Host-session", "__Host-device", "__Host-prefs"
 """`__Host-`: browsers take these from this very host only, over TLS (or on this machine), and for all of it."""
+COOKIES = frozenset({SESSION, DEVICE, PREFERENCES})
 COOKIE = "Path=/; Secure; HttpOnly; SameSite=Lax"
 YEAR = 365 * 24 * 3600
 
 LONGEST_STEP = 600
 """An invitation holds an e-mail."""
+LONGEST_QUERY = 500
+NONCE = 16
+"""Characters of the token against forgery that are drawn anew for each page."""
+MOST_BYTES = 1000
+"""What is asked for may become part of a key, of which DynamoDB takes 2048 bytes, or 1024 where it is sorted."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -117,14 +122,21 @@ def _with_visitor(visit: Visit, token: str) -> Visit:
     routing, health = visit.deps.store.load(Ref(Routing, (merchant_id,)), Ref(Health, (merchant_id,)))
     if routing is None:
         return visit
-    csrf = hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
+    csrf = _csrf(token, secrets.token_hex(NONCE // 2))
     return replace(visit, visitor=Visitor(signed_in, routing, health or Health(merchant_id), token, csrf))
+
+
+def _csrf(token: str, nonce: str) -> str:
+    """Another on each page: answers are compressed, and what stays the same beside what a link can put into a page could
+    be guessed from their length, letter by letter (BREACH).
+    """
+    return nonce + hmac.new(token.encode(), b"csrf" + nonce.encode(), hashlib.sha256).hexdigest()
 
 
 def _check_rights(visit: Visit, needed: Role, method: str) -> None:
     if method == "POST":
-        sent = visit.form.get("csrf")
-        if not (isinstance(sent, str) and hmac.compare_digest(sent.encode(), visit.who.csrf.encode())):
+        sent = visit.text("csrf")
+        if not hmac.compare_digest(sent.encode(), _csrf(visit.who.token, sent[:NONCE]).encode()):
             raise Forbidden(FORGED)
     if not visit.may(needed):
         raise Forbidden(FORBIDDEN)
@@ -135,7 +147,7 @@ def _check_source(request: Any) -> None:
     site = (request.headers.get("sec-fetch-site") or "same-origin").lower()
     origin = (request.headers.get("origin") or "").lower()
     own = (request.context.get("domainName") or request.headers.get("host") or "").lower()
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != own):
+    if site not in ("same-origin", "none") or (origin and origin not in (f"https://{own}", f"http://{own}")):
         raise Forbidden(FOREIGN)
 
 
@@ -147,10 +159,16 @@ def _visit(request: Any, steps: Sequence[str]) -> Visit:
     query = request.query_params or {}
     return replace(
         blank,
-        steps=tuple(path_value("path", value, LONGEST_STEP) for value in steps),
-        query={name[:80]: readable(name[:80], query[name][:500]) for name in query},
+        steps=tuple(_short("path", path_value("path", value, LONGEST_STEP)) for value in steps),
+        query={name[:80]: _short(name[:80], readable(name[:80], query[name][:LONGEST_QUERY])) for name in query},
         form=read_body(request.raw_body or b"", request.headers.get("content-type")),
     )
+
+
+def _short(name: str, text: str) -> str:
+    if len(text.encode()) > MOST_BYTES:
+        raise InvalidRequest(name, f"{name}: {MOST_BYTES}바이트 이하여야 합니다. (at most {MOST_BYTES} bytes)")
+    return text
 
 
 def _blank(request: Any) -> Visit:
@@ -185,10 +203,11 @@ def _root(request: Any) -> str:
 
 
 def _cookies(request: Any) -> Mapping[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(request.headers.get("cookie") or "").items()}
-    except CookieError:
-        return {}
+    """Ours are of plain characters. Others, which a site beside this one may set for us too, are anything, and must not
+    keep ours from being read: http.cookies gives up at the first one that it does not understand.
+    """
+    pairs = (part.partition("=") for part in (request.headers.get("cookie") or "").split(";"))
+    return {name: value.strip() for before, _, value in pairs if (name := before.strip()) in COOKIES}
 
 
 def read_preferences(text: str, accepted: str) -> Preferences:

@@ -115,8 +115,12 @@ def history_page(visit: Visit) -> Html:
 
 @view("GET", "groups/*/roll-back", Role.OPERATOR)
 def roll_back_page(visit: Visit) -> Html:
-    number = visit.query.get("version", "")
-    return _roll_back(visit, group_of(visit), int(number) if number.isdecimal() and len(number) < 10 else 0, Hour())
+    return _roll_back(visit, group_of(visit), _number(visit.query.get("version", "")), Hour())
+
+
+def _number(text: str) -> int:
+    """0, which no version has, for what is no number."""
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _roll_back(visit: Visit, group: ChannelGroup, number: int, begin: Hour, error: Exception | None = None) -> Html:
@@ -141,7 +145,7 @@ def _roll_back(visit: Visit, group: ChannelGroup, number: int, begin: Hour, erro
 @view("POST", "groups/*/roll-back", Role.OPERATOR)
 def roll_back(visit: Visit) -> Html | Redirect:
     group, seen, begin = group_of(visit), read_seen(visit), read_hour(visit)
-    number = int(visit.text("version")) if visit.text("version", 9).isdecimal() else 0
+    number = _number(visit.text("version"))
     try:
         begin_at = begin.instant() if visit.text("when") == "later" else None
         saved = at_second_try(lambda: _rolled_back(visit, group.group_id, number, begin_at, seen))

@@ -10,7 +10,7 @@ from chalicelib.api.console.payment_words import ACTIONS
 from chalicelib.api.console.visits import DONE, Html, Problem, Redirect, Visit, problem_of, view
 from chalicelib.domain.accounts import Role
 from chalicelib.domain.charging import PaymentRequest
-from chalicelib.domain.errors import InvalidRequest, NotFound, RouterError
+from chalicelib.domain.errors import InvalidRequest, NotFound, RouterError, TryAgain
 from chalicelib.domain.groups import ChannelGroup
 from chalicelib.domain.keys import BillingKey, ChannelKey, FailedChannel
 from chalicelib.domain.money import Money
@@ -30,6 +30,11 @@ DONE |= {
         "The billing key is deleted. Some gateways did not confirm; nothing here can charge this card any more.",
     ),
 }
+
+CHANGED = (
+    "그사이 빌링키가 새로 발급되었습니다. 아래의 현재 빌링키를 확인한 뒤 다시 삭제해 주세요. "
+    "(the key was issued anew meanwhile: look at it as it is now)"
+)
 
 SAMPLE = Money(10_000)
 """What is asked about where a charge would go now."""
@@ -150,6 +155,8 @@ def delete_page(visit: Visit) -> Html:
 def delete(visit: Visit) -> Html | Redirect:
     key = _load(visit, _customer_uid(visit))
     try:
+        if visit.text("seen") != str(key.version):  # another card by now
+            raise TryAgain(CHANGED)
         if visit.text("typed") != key.customer_uid.strip():
             raise InvalidRequest("typed", "typed: customer_uid를 그대로 입력해 주세요. (type the customer_uid)")
         reason = visit.text("reason")

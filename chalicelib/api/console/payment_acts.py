@@ -4,9 +4,10 @@ A form is sent twice: first to be looked over (`confirmed` missing), then to be 
 anew, and a cancel carries the balance that the operator saw, so the same one cannot run twice.
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal
 
 from chalicelib.api.console import attention, masking
@@ -20,9 +21,11 @@ from chalicelib.domain.charging import Operation, RefundAccount
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused, RouterError
 from chalicelib.domain.institutions import BANKS
 from chalicelib.domain.money import parse_money
-from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Cancellation, CancelState, Payment
+from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Attempt, Cancellation, CancelState, Payment
+from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import Conflict
 from chalicelib.usecases import by_hand, cancels, lookups, on_record, virtual_accounts, webhooks
+from chalicelib.usecases.vault import channel_of
 
 DONE |= {
     "cancelled": ("취소했습니다. PG사가 처리했습니다.", "Cancelled: the gateway has given it back."),
@@ -51,6 +54,12 @@ DONE |= {
     "acknowledged": ("알림을 확인 처리했습니다.", "Noted; the alarm is gone."),
     "resent": ("웹훅을 다시 보냅니다.", "The webhook is sent again."),
 }
+
+_AMOUNT = re.compile(r"-?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?")
+"""Commas between thousands, if at all. What is below zero is told as that (`parse_money`)."""
+
+LONGEST_REFUND = 40
+"""Of each field of a buyer's account, as in the API."""
 
 OVERTAKEN = Problem(
     "그사이 다른 곳에서 이 결제가 바뀌었습니다. 아래의 현재 상태를 확인해 주세요. "
@@ -103,9 +112,7 @@ def _wanted_cancel(visit: Visit, payment: Payment) -> cancels.Cancel:
     reason = visit.text("reason")
     if not reason:
         raise InvalidRequest("reason", "reason: 취소 사유를 입력해 주세요. (a reason is required)")
-    part = visit.text("amount") if visit.text("extent") == "part" else ""
-    if visit.text("extent") == "part" and not part:
-        raise InvalidRequest("amount", "amount: 취소할 금액을 입력해 주세요. (enter the amount)")
+    part = _part(visit.text("extent"), visit.text("amount"))
     return cancels.Cancel(
         imp_uid=payment.imp_uid,
         amount=_decimal("amount", part) if part else None,
@@ -116,32 +123,46 @@ def _wanted_cancel(visit: Visit, payment: Payment) -> cancels.Cancel:
     )
 
 
+def _part(extent: str, typed: str) -> str:
+    """The amount as typed; "" = all that is left, which nothing but the word for it means. Raises InvalidRequest."""
+    if extent not in ("all", "part"):
+        raise InvalidRequest("extent", "extent: 전액과 일부 중에서 선택해 주세요. (choose all or a part)")
+    if extent == "part" and not typed:
+        raise InvalidRequest("amount", "amount: 취소할 금액을 입력해 주세요. (enter the amount)")
+    if extent == "all" and typed:
+        text = "일부 취소를 선택하거나, 전액 취소라면 금액을 비워 주세요. (choose a part, or leave the amount empty)"
+        raise InvalidRequest("amount", f"amount: {text}")
+    return typed
+
+
 def _refund_account(visit: Visit) -> RefundAccount:
+    """Raises InvalidRequest for what is too long: an account number that was cut would be another's."""
     names = ("refund_holder", "refund_bank", "refund_account", "refund_tel")
-    return RefundAccount(*(visit.text(name, 40) or None for name in names))
+    if long := next((name for name in names if len(visit.text(name)) > LONGEST_REFUND), None):
+        raise InvalidRequest(long, f"{long}: {LONGEST_REFUND}자 이하여야 합니다. (at most {LONGEST_REFUND} characters)")
+    return RefundAccount(*(visit.text(name) or None for name in names))
 
 
 def _check_cancel(visit: Visit, payment: Payment, wanted: cancels.Cancel) -> None:
     """What can be known before it is confirmed. Raises Refused, InvalidRequest."""
+    if payment.pay_method == VIRTUAL_ACCOUNT:
+        account = wanted.refund_to or RefundAccount()
+        missing = {"refund_holder": account.holder, "refund_bank": account.bank, "refund_account": account.account}
+        for name, value in missing.items():
+            if not value:
+                raise InvalidRequest(name, f"{name}: 환불받을 계좌를 입력해 주세요. (required for a refund)")
     on_record.check_cancel(visit.deps, visit.merchant_id, wanted)
-    if payment.pay_method != VIRTUAL_ACCOUNT:
-        return
-    account = wanted.refund_to or RefundAccount()
-    missing = {"refund_holder": account.holder, "refund_bank": account.bank, "refund_account": account.account}
-    for name, value in missing.items():
-        if not value:
-            raise InvalidRequest(name, f"{name}: 환불받을 계좌를 입력해 주세요. (required for a refund)")
 
 
 def _decimal(name: str, text: str) -> Decimal:
-    try:
-        return Decimal(text.replace(",", ""))
-    except InvalidOperation:
-        raise InvalidRequest(name, f"{name}: 숫자로 입력해 주세요. (must be a number)") from None
+    """As people write amounts. `10,50` is no amount: read without its comma it would be a hundred times as much."""
+    if not _AMOUNT.fullmatch(text):
+        raise InvalidRequest(name, f"{name}: 숫자로 입력해 주세요. (must be a number)")
+    return Decimal(text.replace(",", ""))
 
 
 def _cancel_form(visit: Visit, payment: Payment, problem: Problem | None = None, status: int = 200) -> Html:
-    spec = visit.deps.gateways.spec(payment.attempt.pg_provider) if payment.attempts else None
+    spec = _spec(visit, payment.attempt) if payment.attempts else None
     refund_banks = spec.virtual_accounts.refund_banks if spec and spec.virtual_accounts else ()
     in_parts = spec is not None and Operation.PARTIAL_CANCEL in spec.operations
     values = {
@@ -160,6 +181,11 @@ def _cancel_form(visit: Visit, payment: Payment, problem: Problem | None = None,
         "notify": visit.text("notify") == "yes" or not visit.form,
     }
     return Html("payment_cancel.html", values, status, problem)
+
+
+def _spec(visit: Visit, attempt: Attempt) -> GatewaySpec:
+    """Of its channel: some can do more than their gateway's others."""
+    return visit.deps.gateways.spec_of(channel_of(visit.deps, visit.who.routing, attempt.channel_key))
 
 
 def _typed(visit: Visit, *names: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Signing in and out, invitations, and how a browser wants its pages."""
 
 import re
+from urllib.parse import unquote
 
 from chalicelib.api.console.dispatch import DEVICE, PREFERENCES, SESSION, YEAR, cookie, forget, status_of
 from chalicelib.api.console.visits import DONE, LANGUAGES, THEMES, Html, Redirect, Visit, problem_of, view
@@ -66,7 +67,8 @@ def accept_invitation(visit: Visit) -> Html | Redirect:
 
 def own_path(wanted: str) -> str:
     """A page of ours, as steps and a query; the first page for whatever else somebody may have put there."""
-    return wanted if OWN_PATH.fullmatch(wanted) else ""
+    steps = unquote(wanted.partition("?")[0]).split("/")
+    return wanted if OWN_PATH.fullmatch(wanted) and not {".", ".."} & {*steps} else ""
 
 
 def password(visit: Visit, name: str) -> str:

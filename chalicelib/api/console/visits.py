@@ -31,7 +31,7 @@ class Preferences:
 class Visitor:
     """Who is signed in, with the merchant's configuration as it is now.
 
-    token: the session's; csrf: what every form of theirs carries.
+    token: the session's; csrf: what every form of this page carries.
     """
 
     signed_in: SignedInAs
@@ -63,12 +63,12 @@ class Visit:
     deps: Deps
     steps: tuple[str, ...]
     query: Mapping[str, str]
-    form: Mapping[str, Any]
+    form: Mapping[str, Any] = field(repr=False)
     preferences: Preferences
     root: str
     source_ip: str | None
     user_agent: str
-    device: str | None
+    device: str | None = field(repr=False)
     started: float
     origin: str = ""
     visitor: Visitor | None = None
