@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -74,19 +74,37 @@ class DynamoStore:
 
     def commit(self, *changes: Any) -> tuple[Any, ...]:
         with _translated():
-            stored, left_out = self._commit(changes)
+            stored, left_out = self._commit(changes, secrets.token_hex(8))
             if left_out:
-                try:  # what had no room, or met a crowd, is counted by a write of its own
-                    counted, _ = self._commit([stored[n] for n in left_out])
-                except (ClientError, BotoCoreError, Conflict, StoreUnavailable):
-                    return tuple(stored)  # its next write makes up for it
+                counted = self._count([stored[n] for n in left_out])
                 for n, entity in zip(left_out, counted, strict=True):
                     stored[n] = entity
             return tuple(stored)
 
-    def _commit(self, changes: Sequence[Any]) -> tuple[list[Any], list[int]]:
-        """The changes as stored, and the positions of those that the counters do not know yet."""
+    def _count(self, entities: Sequence[Any]) -> Sequence[Any]:
+        """Count by a write of its own what had no room, or met a crowd. The entities as they are stored after it.
+
+        Never raises: their next write makes up for it. Of a write whose answer was lost, the table says whether it was
+        carried out; whoever went on with the version before would be told of a conflict with nobody.
+        """
         written_by = secrets.token_hex(8)
+        try:
+            return self._commit(entities, written_by)[0]
+        except Conflict:
+            return entities
+        except (ClientError, BotoCoreError, StoreUnavailable):
+            with suppress(ClientError, BotoCoreError, StoreUnavailable):
+                keys = [key_of(ref_of(entity)) for entity in entities]
+                found = self._read(keys)
+                if all(key in found and found[key]["written_by"]["S"] == written_by for key in keys):
+                    return [from_item(type(e), found[key]) for e, key in zip(entities, keys, strict=True)]
+            return entities
+
+    def _commit(self, changes: Sequence[Any], written_by: str) -> tuple[list[Any], list[int]]:
+        """The changes as stored, and the positions of those that the counters do not know yet.
+
+        written_by: this commit's own mark.
+        """
         for tries, last in enumerate(_tries()):
             # Counting must never keep money from being written down: the last try goes without, but for deletions.
             room = 0 if last else _TRANSACTION - len(changes)

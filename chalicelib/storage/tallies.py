@@ -17,6 +17,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from chalicelib.domain.keys import BillingKey
@@ -88,7 +89,7 @@ def _mark(pk: str, slot: str, numbers: Mapping[str, int]) -> str:
 
 @functools.lru_cache(maxsize=64)
 def places(counted_as: str | None) -> Mapping[tuple[str, str, str], int]:
-    """The counters that a label moves, (pk, slot, attribute) -> by how much. To be read only."""
+    """The counters that a label moves, (pk, slot, attribute) -> by how much."""
     found: dict[tuple[str, str, str], int] = {}
     for mark in counted_as.split("; ") if counted_as else ():
         place, *numbers = mark.split(" ")
@@ -99,7 +100,7 @@ def places(counted_as: str | None) -> Mapping[tuple[str, str, str], int]:
             attribute, _, number = text.partition("=")
             at = (pk, slot, attribute)
             found[at] = found.get(at, 0) + int(number or 1)
-    return found
+    return MappingProxyType(found)
 
 
 def _place(listed: str) -> tuple[str, str, str]:

@@ -244,6 +244,20 @@ def _carried_over(deps: Deps, keep: Session | None, user: User, changed: User) -
 # --- one's own password --------------------------------------------------------------------------------------------
 
 
+def confirm_password(deps: Deps, who: SignedInAs, password: str, field: str = "own_password") -> None:
+    """That the one at the keyboard is still the one who signed in, before they give others a way in.
+
+    Raises InvalidRequest for `field`; Locked; TryAgain.
+    """
+    subject = Subject(f"session:{who.session.token_hash}", PERSON_RULE)
+    guessing.count(deps, [subject], lambda guesses: _lock_note(deps, who.user, guesses, who.session.source_ip))
+    if not deps.passwords.verify(who.user.password_hash, normal_password(password)):
+        raise InvalidRequest(field, f"{field}: 현재 비밀번호가 올바르지 않습니다. (wrong password)")
+    with contextlib.suppress(Conflict):  # another of their guesses is counted just now: it stays counted
+        if forgiven := guessing.forgiven(deps, [subject]):
+            deps.store.commit(*forgiven)
+
+
 def change_password(deps: Deps, who: SignedInAs, old: str, new: str) -> None:
     """The person's other sessions end.
 
@@ -251,10 +265,7 @@ def change_password(deps: Deps, who: SignedInAs, old: str, new: str) -> None:
     """
     wanted = _checked_password(new, who.user.email)
     user = who.user
-    subject = Subject(f"session:{who.session.token_hash}", PERSON_RULE)
-    guessing.count(deps, [subject], lambda guesses: _lock_note(deps, user, guesses, who.session.source_ip))
-    if not deps.passwords.verify(user.password_hash, normal_password(old)):
-        raise InvalidRequest("old_password", "old_password: 현재 비밀번호가 올바르지 않습니다. (wrong password)")
+    confirm_password(deps, who, old, "old_password")
     password_hash = deps.passwords.hash(wanted)
     for current in _unchanged(deps, user):
         changed = replace(current, password_hash=password_hash, generation=_generation())
@@ -263,7 +274,7 @@ def change_password(deps: Deps, who: SignedInAs, old: str, new: str) -> None:
             raise Unauthorized(SIGNED_OUT)
         noted = _note(deps, who.operator, "person.password_changed", None, {"email": user.email})
         with contextlib.suppress(Conflict):
-            deps.store.commit(changed, noted, *kept, *guessing.forgiven(deps, [subject]))
+            deps.store.commit(changed, noted, *kept)
             return
     raise TryAgain(BUSY)
 

@@ -10,12 +10,13 @@ from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
 from chalicelib.domain.charging import QUERY_REFUSED, Declined, FindResult, NotSent, Unknown
 from chalicelib.domain.declines import DeclineReason
 from chalicelib.domain.errors import InvalidRequest
+from chalicelib.domain.health import HealthState
 from chalicelib.domain.merchants import Routing
 from chalicelib.domain.specs import GatewaySpec
 from chalicelib.ports import Deps, Gateway
 from chalicelib.usecases import health
 from chalicelib.usecases.charges import load_routing, load_to_charge
-from chalicelib.usecases.merchants import commit_change
+from chalicelib.usecases.merchants import audit_entry, commit_change
 from chalicelib.usecases.vault import open_credentials, open_gateway, seal_credentials
 
 TEST_TIMEOUT = 10.0
@@ -208,7 +209,9 @@ def test_connection(deps: Deps, operator: Operator, channel_key: str) -> Connect
     routing, known = load_to_charge(deps, operator.merchant_id)
     channel = routing.channel(channel_key)
     result = _test(deps, channel, open_gateway(deps, routing, channel_key))
-    if result.ok and known:
+    if result.ok and known and known.of(channel_key).state is HealthState.DOWN:
+        before, after = health.shown(known, channel_key), {"state": HealthState.PROBATION.value}
+        deps.store.commit(audit_entry(deps, operator, channel_key, "channel.brought_back", before, after))
         health.answered(deps, channel.environment, known, channel_key)
     return result
 

@@ -11,11 +11,11 @@ from chalicelib.domain.cancels import claim_cancel
 from chalicelib.domain.charging import RefundAccount
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.keys import BillingKey
-from chalicelib.domain.merchants import Routing
 from chalicelib.domain.money import parse_money
 from chalicelib.domain.payments import VIRTUAL_ACCOUNT, Cancellation, CancelState, Payment, State
-from chalicelib.ports import Deps, Ref
+from chalicelib.ports import Deps
 from chalicelib.usecases import billing_keys, by_hand, cancels, lookups, virtual_accounts
+from chalicelib.usecases.charges import load_routing
 from chalicelib.usecases.merchants import audit_entry
 from chalicelib.usecases.vault import channel_of
 
@@ -36,8 +36,7 @@ def check_cancel(deps: Deps, merchant_id: str, wanted: cancels.Cancel) -> Paymen
         if seen != payment.balance:
             raise Refused(BALANCE_CHANGED, field="checksum")
     claim_cancel(payment, claim, deps.clock.now())
-    routing = deps.store.load(Ref(Routing, (merchant_id,)))
-    channel = channel_of(deps, routing, payment.attempt.channel_key)
+    channel = channel_of(deps, load_routing(deps, merchant_id), payment.attempt.channel_key)
     cancels.check_part(deps.gateways.spec_of(channel), payment, amount)
     if payment.pay_method == VIRTUAL_ACCOUNT:
         cancels.check_refund_account(deps, payment, wanted.refund_to or RefundAccount())

@@ -82,7 +82,9 @@ def test_pictures(new_console, open_page):
         page.screenshot(path=FOLDER / f"console-{name}.png", animations="disabled", **options)
 
     take("", "dashboard")
-    order = charges.charge_card(world.deps, world.merchant_id, request("order-9999", 32000), CARD, Target(group_id=group.group_id))
+    order = charges.charge_card(
+        world.deps, world.merchant_id, request("order-9999", 32000), CARD, Target(group_id=group.group_id)
+    )
     take(f"payments/{order.imp_uid}", "payment", full_page=True)
     site.open(page, f"groups/{group.group_id}")
     page.screenshot(path=FOLDER / "console-group.png", animations="disabled", full_page=True)

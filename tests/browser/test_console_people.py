@@ -49,6 +49,7 @@ def test_somebody_is_invited_and_comes_in_on_a_phone(site, page, phone):
     page.get_by_label("이메일").fill(EMAIL)
     page.get_by_label("이름", exact=False).last.fill("민서")
     page.get_by_label("역할").select_option("operator")
+    page.fill("[name=own_password]", PASSWORD)
     page.get_by_role("button", name="초대 링크 만들기").click()
     page.wait_for_selector("[data-copy]")
     link = page.get_attribute("[data-copy]", "data-copy")

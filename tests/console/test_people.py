@@ -257,3 +257,25 @@ def test_changes_are_on_record_without_a_secret(world, console):
     told = " ".join(str((entry.before, entry.after)) for entry in entries)
     assert "argon2" not in told
     assert link.rpartition(".")[2] not in told
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("people", {"email": "new@kim.kr", "name": "새 사람", "role": "viewer"}),
+        ("people/role", {"email": "operator@{merchant}.kr", "role": "owner"}),
+        ("people/reset", {"email": "operator@{merchant}.kr"}),
+        ("tokens", {"token_name": "deploy"}),
+        ("webhooks/secret", {}),
+    ],
+)
+def test_a_session_alone_gives_nobody_a_way_in(world, path, fields):
+    add_person(world, Role.OPERATOR)
+    owner = Console(world)
+    fields = {name: value.format(merchant=world.merchant_id) for name, value in fields.items()}
+    before = {key: item["version"] for key, item in world.store.items.items() if "guesses" not in key[0]}
+    page = owner.post(path, {**fields, "own_password": "not my password"})
+    assert (page.status, 'name="own_password"' in page.text) == (400, True)
+    assert "현재 비밀번호가 올바르지 않습니다" in page.words
+    assert {key: item["version"] for key, item in world.store.items.items() if "guesses" not in key[0]} == before
+    assert owner.post(path, fields).status in (200, 303)

@@ -10,6 +10,7 @@ import pytest
 from chalicelib import container
 from chalicelib.api.console.visits import Preferences, Visit
 from chalicelib.domain.accounts import Role
+from chalicelib.usecases import accounts
 from tests.support.console import PASSWORD, Console, add_person
 
 EMAIL = "min@shop.kr"
@@ -99,6 +100,18 @@ def test_what_was_typed_stands_in_no_text_about_a_visit(world):
     form = {"password": "typed-secret", "credentials": {"secret_key": "typed-secret"}}
     known = Visit(world.deps, ("sign-in",), {}, form, Preferences(), "", None, "", "device-secret", 0.0)
     assert "secret" not in repr(known).replace(repr(world.deps), "")
+
+
+def test_who_signs_in_again_leaves_no_session_behind(world, operator):
+    email, before = f"operator@{world.merchant_id}.kr", operator.cookies["__Host-session"]
+    add_person(world, Role.VIEWER, EMAIL)
+    assert operator.post("sign-in", email=EMAIL, password="wrong wrong").status == 401
+    assert operator.get("account").status == 200  # a wrong password ends nothing
+    assert operator.sign_in(EMAIL).status == 303
+    assert operator.cookies["__Host-session"] != before
+    assert accounts.sessions(world.deps, world.admin, email) == []
+    operator.cookies["__Host-session"] = before
+    assert operator.get("account").status == 303
 
 
 @pytest.mark.parametrize("version", ["123456789abc", "1e3", "\N{SUPERSCRIPT TWO}", "9" * 40, "-1", ""])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from chalicelib.domain.accounts import Audit
 from chalicelib.domain.channels import Environment
@@ -97,6 +98,25 @@ def test_what_a_write_without_room_left_out_is_made_up_for(table):
     table._client = client
     table.commit(replace(stored, receipt_url="https://x"))
     assert stats(table, "a") == {THEN: Counter(approved=1, amount_KRW=1000)}
+
+
+class Forgetful(Contended):
+    """Carries out what comes after the crowd, and loses its replies."""
+
+    def transact_write_items(self, TransactItems):
+        super().transact_write_items(TransactItems)
+        raise ConnectionClosedError(endpoint_url="https://dynamodb")
+
+
+def test_a_lost_reply_to_the_write_that_only_counts_keeps_nobody_from_writing_the_result(table):
+    """Who does not know that it was carried out would be told of a conflict, and the merchant that nobody knows."""
+    client, table._client = table._client, Forgetful(table._client, times=4)
+    (claimed,) = table.commit(made("imp_1", attempt()))
+    table._client = client
+    assert table.load(ref(claimed)) == claimed
+    table.commit(replace(claimed, attempts=(attempt(outcome="approved"),), state=State.PAID, paid_at=NOW))
+    assert stats(table, "a") == {THEN: Counter(approved=1, amount_KRW=1000)}
+    assert page(table, "paid").total == 1
 
 
 def test_a_result_takes_one_shard_for_all_its_counters_and_leaves_it_to_whom_it_meets_there(table):

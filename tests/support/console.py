@@ -2,7 +2,7 @@
 
 console = Console(world, Role.OPERATOR)
 page = console.get("groups")
-page = console.post("groups/new", name="A", ...)      the csrf token is added
+page = console.post("groups/new", name="A", ...)      the csrf token is added, and their password
 page.status, page.text, page.location, page.headers
 """
 
@@ -76,7 +76,7 @@ class Console:
         return self.send("GET", f"{address}?{urlencode(query)}" if query else address)
 
     def post(self, path: str = "", fields: dict[str, Any] | None = None, **more: Any) -> Shown:
-        given = {"csrf": self.csrf, **(fields or {}), **more}
+        given = {"csrf": self.csrf, "own_password": PASSWORD, **(fields or {}), **more}
         return self.send("POST", f"/console/{path}".removesuffix("/"), urlencode(given).encode())
 
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Shown:

@@ -931,7 +931,7 @@ def life_of(console):
     return second
 
 
-WRITES = 23
+WRITES = 24
 
 
 def test_as_many_writes_as_are_died_at(console):

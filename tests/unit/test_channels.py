@@ -15,7 +15,7 @@ from chalicelib.domain.health import ChannelHealth, Health, HealthState
 from chalicelib.domain.money import Money
 from chalicelib.gateways.http import HttpClient
 from chalicelib.gateways.registry import ADAPTERS, Registry
-from chalicelib.usecases import channels, charges, health, vault
+from chalicelib.usecases import channels, charges, groups, health, vault
 from infra.sandbox.nice_v2 import OTHER_CREDENTIALS, TEST_CREDENTIALS
 from tests.support.recovery import meddle, restrict
 
@@ -177,6 +177,15 @@ def test_a_channel_that_is_down_and_answers_need_not_wait_for_its_probe(world):
     assert test_connection(world, "nice_v2").ok
     after = state(world, "nice_v2")
     assert (after.state, after.since, after.next_probe_at) == (HealthState.PROBATION, world.clock.now(), None)
+
+
+def test_who_brings_a_channel_back_is_on_record(world):
+    key = world.channel("nice_v2")
+    channels.test_connection(world.deps, world.admin, key)
+    put_down(world, "nice_v2")
+    channels.test_connection(world.deps, world.admin, key)
+    (entry,) = [e for e in groups.history(world.deps, world.merchant_id, key) if e.action == "channel.brought_back"]
+    assert (entry.by, entry.before["state"], entry.after) == (world.admin.name, "down", {"state": "probation"})
 
 
 @pytest.mark.parametrize("fault", ["refuse", "http_500"])

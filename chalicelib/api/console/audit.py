@@ -20,6 +20,7 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "channel.created": ("채널 추가", "added a channel"),
     "channel.saved": ("채널 수정", "changed a channel"),
     "channel.credentials_rotated": ("채널 인증 정보 교체", "changed a channel's credentials"),
+    "channel.brought_back": ("장애 채널 복귀", "brought a channel back that was down"),
     "channel.deleted": ("채널 삭제", "deleted a channel"),
     "group.created": ("채널 그룹 추가", "added a channel group"),
     "group.saved": ("채널 그룹 변경", "changed a channel group"),

@@ -127,8 +127,8 @@ def _with_visitor(visit: Visit, token: str) -> Visit:
 
 
 def _csrf(token: str, nonce: str) -> str:
-    """Another on each page: answers are compressed, and what stays the same beside what a link can put into a page could
-    be guessed from their length, letter by letter (BREACH).
+    """Another on each page: answers are compressed, and what stays the same beside what a link can put into a page
+    could be guessed from their length, letter by letter (BREACH).
     """
     return nonce + hmac.new(token.encode(), b"csrf" + nonce.encode(), hashlib.sha256).hexdigest()
 

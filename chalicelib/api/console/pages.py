@@ -1,6 +1,7 @@
 """Making HTML: the template library, and how times, amounts and names look on every page."""
 
 import functools
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -16,6 +17,7 @@ from chalicelib.domain.money import Money
 
 WEB = Path(__file__).parents[2] / "web"
 KST = timezone(timedelta(hours=9), "KST")
+HANGUL = re.compile("[\uac00-\ud7a3]")
 
 
 def render(visit: Visit, page: Html) -> str:
@@ -93,11 +95,15 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{fraction * 100:.{digits}f} %"
 
 
-def told(text: str, *, korean: bool) -> str:
-    """One language of a text of ours, `한국어. (english)`. Whose text it is else, a gateway's, stays whole."""
+def told(text: str, *, korean: bool) -> Markup | str:
+    """One language of a text of ours, `한국어. (english)`. Whose text it is else, a gateway's, stays whole.
+
+    On an English page that one is marked as Korean, or a screen reader would spell it.
+    """
     before, opening, rest = text.rpartition(" (")
     if not opening or not rest.endswith(")") or not rest.isascii():
-        return text
+        is_foreign = not korean and HANGUL.search(text)
+        return Markup('<span lang="ko">{}</span>').format(text) if is_foreign else text
     return before if korean else _field(before) + rest[:-1]
 
 

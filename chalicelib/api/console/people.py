@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.api.console.dispatch import status_of
+from chalicelib.api.console.signing_in import confirm_password
 from chalicelib.api.console.visits import DONE, Html, Redirect, Visit, problem_of, view
 from chalicelib.domain.accounts import Role, User
 from chalicelib.domain.errors import InvalidRequest, RouterError
@@ -90,6 +91,7 @@ def invite(visit: Visit) -> Html:
     """The link is in this answer, and nowhere afterwards: nobody here sends e-mail."""
     typed = {name: visit.text(name) for name in ("email", "name", "role")}
     try:
+        confirm_password(visit)
         token = accounts.invite(visit.deps, visit.operator, typed["email"], typed["name"], _role(visit))
     except (RouterError, Conflict) as error:
         return _list(visit, error, typed)
@@ -133,6 +135,7 @@ def _person(visit: Visit, email: str, error: Exception | None = None) -> Html:
 def change_role(visit: Visit) -> Html | Redirect:
     email = visit.text("email")
     try:
+        confirm_password(visit)
         accounts.change_role(visit.deps, visit.operator, email, _role(visit))
     except (RouterError, Conflict) as error:
         return _person(visit, email, error)
@@ -209,6 +212,7 @@ def reset(visit: Visit) -> Html:
     """A new link, which is in this answer alone."""
     email = visit.text("email")
     try:
+        confirm_password(visit)
         token = accounts.reset(visit.deps, visit.operator, email)
     except (RouterError, Conflict) as error:
         return _confirm(visit, email, error)

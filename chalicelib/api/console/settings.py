@@ -8,6 +8,7 @@ from typing import Any
 
 from chalicelib.api import schemas
 from chalicelib.api.console.dispatch import status_of
+from chalicelib.api.console.signing_in import confirm_password
 from chalicelib.api.console.visits import DONE, Html, Redirect, Visit, problem_of, view
 from chalicelib.domain.accounts import AdminToken, Role
 from chalicelib.domain.errors import NotFound, Refused, RouterError
@@ -108,6 +109,7 @@ def create_token(visit: Visit) -> Html:
     """The token is in this answer, and nowhere afterwards."""
     name = visit.text("token_name")
     try:
+        confirm_password(visit)
         token, secret = admin_tokens.create(visit.deps, visit.operator, name)
     except (RouterError, Conflict) as error:
         return _page(visit, error, token_name=name)

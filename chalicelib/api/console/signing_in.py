@@ -1,5 +1,6 @@
 """Signing in and out, invitations, and how a browser wants its pages."""
 
+import contextlib
 import re
 from urllib.parse import unquote
 
@@ -8,7 +9,7 @@ from chalicelib.api.console.visits import DONE, LANGUAGES, THEMES, Html, Redirec
 from chalicelib.domain.accounts import Role
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest, RouterError
-from chalicelib.ports import Conflict
+from chalicelib.ports import Conflict, StoreUnavailable
 from chalicelib.usecases import accounts
 
 OWN_PATH = re.compile(r"[A-Za-z0-9_%.~-]+(/[A-Za-z0-9_%.~-]+){0,2}(\?[A-Za-z0-9_%.~&=+:-]*)?")
@@ -37,8 +38,18 @@ def sign_in(visit: Visit) -> Html | Redirect:
         )
     except (RouterError, Conflict) as error:
         return Html("sign_in.html", {"email": email, "next": after}, status_of(error), problem_of(error))
+    _end_present(visit)
     cookies = [cookie(SESSION, signed_in.session_token), cookie(DEVICE, signed_in.device_token, YEAR)]
     return Redirect(after, cookies=cookies)
+
+
+def _end_present(visit: Visit) -> None:
+    """The session that this browser had until now: it forgets the token, so nobody could sign out of it. Best effort:
+    it ends by itself.
+    """
+    if visit.visitor:
+        with contextlib.suppress(RouterError, StoreUnavailable):
+            accounts.sign_out(visit.deps, visit.visitor.token)
 
 
 @view("POST", "sign-out", Role.VIEWER)
@@ -75,6 +86,11 @@ def password(visit: Visit, name: str) -> str:
     """As typed: blanks belong to it."""
     value = visit.form.get(name, "")
     return value if isinstance(value, str) else ""
+
+
+def confirm_password(visit: Visit) -> None:
+    """For what gives somebody a way in: a session that was left open, or stolen, is not enough. Raises InvalidRequest."""
+    accounts.confirm_password(visit.deps, visit.who.signed_in, password(visit, "own_password"))
 
 
 @view("POST", "preferences", None)

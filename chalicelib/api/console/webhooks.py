@@ -7,7 +7,7 @@ from chalicelib.api import schemas
 from chalicelib.api.console.dispatch import status_of
 from chalicelib.api.console.payment_words import V1_STATUS
 from chalicelib.api.console.settings import mark, refuse_if_moved_on
-from chalicelib.api.console.signing_in import own_path
+from chalicelib.api.console.signing_in import confirm_password, own_path
 from chalicelib.api.console.visits import DONE, Html, Redirect, Visit, problem_of, view
 from chalicelib.domain.accounts import Role
 from chalicelib.domain.channels import Environment
@@ -96,6 +96,7 @@ def secret_page(visit: Visit) -> Html:  # noqa: ARG001
 def rotate_secret(visit: Visit) -> Html:
     """The new one is in this answer, and nowhere afterwards."""
     try:
+        confirm_password(visit)
         made = webhooks.rotate_secret(visit.deps, visit.operator)
     except (RouterError, Conflict) as error:
         return Html("webhook_secret.html", {"made": None}, status_of(error), problem_of(error))
