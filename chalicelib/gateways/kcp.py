@@ -22,7 +22,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -440,20 +440,10 @@ class Adapter(Base):
         signature = self._private_key.sign("^".join((self._site_cd, *parts)).encode(), PKCS1v15(), SHA256())
         return {**self._certified(body), "kcp_sign_data": base64.b64encode(signature).decode()}
 
-    @cached_property
+    @property
     def _private_key(self) -> "RSAPrivateKey | None":
-        """None: it is none, or the password is another's."""
-        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - a cold start need not load it
-        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
-
         _, text, _ = _pem(self._credentials.get("private_key", "")) or ("", "", "")
-        password = self._credentials.get("private_key_password", "")
-        try:
-            key = load_der_private_key(base64.b64decode(text), password.encode())
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            return None
-        return key if isinstance(key, RSAPrivateKey) else None
+        return _opened(text, self._credentials.get("private_key_password", ""))
 
     def _send(self, path: str, operation: str, timeout: float, body: Mapping[str, str]) -> Reply | NotSent | Unknown:
         return self._http.ask(
@@ -568,6 +558,24 @@ def buyer_fields(buyer: Buyer) -> dict[str, str]:
 def kcp_text(text: str | None, limit: int) -> str:
     """Without the characters that KCP refuses in texts."""
     return cut(re.sub(r"[,&;\n\\|'\"<>]+", " ", text or ""), limit)
+
+
+@lru_cache(maxsize=16)
+def _opened(text: str, password: str) -> "RSAPrivateKey | None":
+    """The key in Base64 text; None: it is none, or the password is another's.
+
+    Kept: its password is stretched on purpose, so opening it takes 30 ms of CPU, and every cancel needs it. The process
+    holds the data keys that credentials can be opened with anyway.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - a cold start need not load it
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
+
+    try:
+        key = load_der_private_key(base64.b64decode(text), password.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, RSAPrivateKey) else None
 
 
 def _pem(text: str) -> tuple[str, str, str] | None:

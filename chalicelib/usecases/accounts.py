@@ -51,7 +51,7 @@ _LONGEST_TOKEN = 600
 WRONG = "이메일 또는 비밀번호가 올바르지 않습니다. (wrong e-mail or password)"
 SIGNED_OUT = "다시 로그인해 주세요. (sign in again)"
 INVITATION_GONE = (
-    "초대 링크가 만료되었거나 이미 사용되었습니다. 관리자에게 다시 요청해 주세요. "
+    "초대 링크가 만료되었거나 이미 사용되었습니다. 소유자에게 다시 요청해 주세요. "
     "(this link has expired or was used: ask for another)"
 )
 TAKEN = "email: 이미 사용 중이어서 초대할 수 없는 이메일입니다. (in use already, cannot be invited)"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.accounts import Operator
 from chalicelib.domain.channels import Environment
 from chalicelib.domain.errors import InvalidRequest, NotFound, Refused
+from chalicelib.domain.merchants import Routing
 from chalicelib.domain.notices import DeliveryResult, Notice, NoticeState, Receivers
 from chalicelib.ports import Deps, Page, Ref
 from chalicelib.usecases import lookups, merchants, notifying
@@ -58,15 +59,18 @@ def failing(deps: Deps, merchant_id: str) -> Mapping[str, int]:
     return known.failures if known else {}
 
 
-def resend(deps: Deps, operator: Operator, notice_id: str) -> Notice:
-    """Send one again, whatever its state: to its URL of then, under its own id, with all the tries of a new one.
+def resend(deps: Deps, operator: Operator, notice_id: str, *, to_present_url: bool = False) -> Notice:
+    """Send one again, whatever its state: under its own id, with all the tries of a new one.
 
-    Raises NotFound, and Conflict if its present try ends at this moment.
+    To its URL of then, or to_present_url: to that of the settings now. Raises NotFound, InvalidRequest if the settings
+    have none, and Conflict if its present try ends at this moment.
     """
     notice, now = _load(deps, operator, notice_id), deps.clock.now()
-    again = replace(notice, state=NoticeState.PENDING, tries=0, resent_at=now, due_at=now)
+    url = _present_url(load_routing(deps, operator.merchant_id), notice.environment) if to_present_url else notice.url
+    again = replace(notice, url=url, state=NoticeState.PENDING, tries=0, resent_at=now, due_at=now)
     before = {"webhook_id": notice_id, "state": notice.state.value, "tries": notice.tries}
-    entry = merchants.audit_entry(deps, operator, notice.imp_uid, "webhook.resent", before, None)
+    after = {"url": url} if url != notice.url else None
+    entry = merchants.audit_entry(deps, operator, notice.imp_uid, "webhook.resent", before, after)
     stored: Notice = deps.store.commit(again, entry)[0]
     hand_over(deps, [notice_task(stored)], now)
     return stored
@@ -94,10 +98,7 @@ def _load(deps: Deps, operator: Operator, notice_id: str) -> Notice:
 def try_out(deps: Deps, merchant_id: str, environment: Environment) -> Trial:
     """Send an example to the saved URL, now, once, and store nothing. Raises InvalidRequest if there is no URL."""
     routing = load_routing(deps, merchant_id)
-    url = routing.webhooks.url(environment)
-    if not url:
-        name = f"{environment}_webhook_url"
-        raise InvalidRequest(name, f"{name}: 저장된 URL이 없습니다. (no URL is saved)")
+    url = _present_url(routing, environment)
     now = deps.clock.now()
     example = Notice(
         merchant_id=merchant_id,
@@ -112,6 +113,14 @@ def try_out(deps: Deps, merchant_id: str, environment: Environment) -> Trial:
     started = deps.clock.monotonic()
     result = notifying.send(deps, routing, example, deps.timing.webhook_retry_timeout)
     return Trial(url, result, round((deps.clock.monotonic() - started) * 1000))
+
+
+def _present_url(routing: Routing, environment: Environment) -> str:
+    url = routing.webhooks.url(environment)
+    if not url:
+        name = f"{environment}_webhook_url"
+        raise InvalidRequest(name, f"{name}: 저장된 URL이 없습니다. (no URL is saved)")
+    return url
 
 
 def rotate_secret(deps: Deps, operator: Operator) -> NewSecret:

@@ -31,6 +31,27 @@ document.addEventListener("DOMContentLoaded", () => {
   if (menu && matchMedia("(max-width: 56rem)").matches) menu.open = false;
 });
 
+// The menu behind one's name closes by Escape, by a press elsewhere, and when the keyboard leaves it.
+const close = (keeps) => {
+  for (const menu of document.querySelectorAll("details.me[open]")) if (!keeps || !menu.contains(keeps)) menu.open = false;
+};
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest("details.me[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+document.addEventListener("click", (event) => close(event.target));
+document.addEventListener("focusin", (event) => close(event.target));
+
+// Who types into a field that belongs to one of several choices means that choice: data-chooses="name=value".
+document.addEventListener("input", (event) => {
+  const chooses = event.target.dataset.chooses;
+  if (!chooses || !event.target.value) return;
+  const [name, value] = chooses.split("=");
+  for (const one of event.target.form.elements[name]) one.checked = one.value === value;
+});
+
 // A form that was sent is not sent twice by an impatient click.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;

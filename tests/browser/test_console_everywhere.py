@@ -11,14 +11,34 @@ from chalicelib.api.console import dispatch  # noqa: F401 - fills the table
 from chalicelib.api.console.pages import HANGUL
 from chalicelib.api.console.visits import VIEWS
 from chalicelib.domain.accounts import Role
+from chalicelib.domain.merchants import Routing
+from chalicelib.ports import Ref
 from tests.browser import busy_merchant
 from tests.browser.axe import check_axe
 from tests.browser.busy_merchant import COLLEAGUE, GATEWAYS, NAMES, BusyMerchant
 from tests.browser.console import ConsoleSite
+from tests.support.console import PASSWORD
+from tests.support.recovery import stored
+
+NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True)
+class Look:
+    """axe: of the pages, which it looks at: 0 the even ones, 1 the odd ones."""
+
+    language: str
+    theme: str
+    browser: dict[str, Any]
+    axe: int | None = None
+
 
 LOOKS = {
-    "ko": {"theme": "light", "viewport": {"width": 1280, "height": 900}},
-    "en": {"theme": "dark", "viewport": {"width": 360, "height": 780}, "is_mobile": True, "has_touch": True},
+    "desktop": Look("ko", "light", {"viewport": {"width": 1280, "height": 900}}, axe=0),
+    "phone": Look(
+        "en", "dark", {"viewport": {"width": 360, "height": 780}, "is_mobile": True, "has_touch": True}, axe=1
+    ),
+    "zoomed": Look("ko", "dark", {"viewport": {"width": 640, "height": 450}}),  # 1280 at 200 %
 }
 
 
@@ -164,32 +184,36 @@ def wrong_for_axe(page: Any) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("language", LOOKS)
-def test_every_page_is_for_everybody(busy, open_page, language, record_property):
+@pytest.mark.parametrize("name", LOOKS)
+def test_every_page_is_for_everybody(busy, open_page, console, name, record_property):
     views = {"/".join(steps) for method, *steps in VIEWS if method == "GET"}
     pages = addresses(busy)
     assert views == set(pages)  # a page without a sample would be looked at by nobody
-    look = dict(LOOKS[language])
-    theme = look.pop("theme")
-    page = busy.site.prefer(open_page(**look), language=language, theme=theme)
-    called, found, weights = names(busy), {}, {}
+    look, called = LOOKS[name], names(busy)
+    page = busy.site.prefer(open_page(**look.browser), language=look.language, theme=look.theme)
+    console.expect("404")
+    found, weights = {}, {}
 
-    def walk(some):
-        for path in (path for view in some for path in pages[view]):
+    def walk(paths):
+        for path in paths:
             answer = page.goto(f"{busy.site.url}/console/{path}".removesuffix("/"))
             seen = page.evaluate(READ)
-            wrong = wrong_with(seen, language, untranslated(seen["texts"], language, called))
-            wrong += [f"status {answer.status}"] * (not answer.ok)
-            if len(weights) % 2 == list(LOOKS).index(language):  # every page in one look, half of all in each
+            wrong = wrong_with(seen, look.language, untranslated(seen["texts"], look.language, called))
+            if answer.status != (404 if path == NOWHERE else 200):
+                wrong.append(f"status {answer.status}")
+            if len(weights) % 2 == look.axe:
                 wrong += wrong_for_axe(page)
             found[path], weights[path] = wrong, seen["bytes"]
 
-    walk(OPEN_TO_ALL)
-    busy.site.enter(page, Role.OWNER, language=language, theme=theme)
-    walk(sorted(views - {*OPEN_TO_ALL}))
+    walk(path for view in OPEN_TO_ALL for path in pages[view])
+    busy.site.enter(page, Role.OWNER, language=look.language, theme=look.theme)
+    rest = sorted(views - {*OPEN_TO_ALL})
+    walk(path for view in rest for path in (pages[view] if look.axe is not None else pages[view][:1]))
+    walk([NOWHERE])
     wrong = [f"{path}: {text}" for path, texts in found.items() for text in texts]
     assert not wrong, "\n".join(wrong)
-    record_property("summary", told_of(weights, language))
+    if look.axe is not None:
+        record_property("summary", told_of(weights, look.language))
 
 
 def told_of(weights: dict[str, int], language: str) -> str:
@@ -199,3 +223,180 @@ def told_of(weights: dict[str, int], language: str) -> str:
         f"console, {language}: {len(weights)} pages of {average:,} bytes on average with style and scripts, "
         f"{weights[heaviest]:,} at most ({heaviest.split('/')[0] or 'dashboard'})"
     )
+
+
+# --- by keys alone --------------------------------------------------------------------------------------------------
+
+CONTROLS = """() => {
+  const named = new Set();
+  const all = document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']");
+  window.waiting = new Set([...all].filter((at) => {
+    if (at.disabled || at.type === "hidden" || at.tabIndex < 0 || !at.checkVisibility()) return false;
+    if (at.type !== "radio" || at.checked) return true;
+    const isAlone = !named.has(at.name) && !document.querySelector(`[name="${at.name}"]:checked`);
+    named.add(at.name);
+    return isAlone;
+  }));
+}"""
+"""All that can be pressed or filled in. Of radio buttons one is: the arrows lead to the others."""
+
+STOP = """() => {
+  const at = document.activeElement;
+  if (at === document.body || (at === window.first && at !== window.before)) return { left: [...window.waiting].map((at) => at.outerHTML.slice(0, 200)) };
+  const style = getComputedStyle(at), box = at.getBoundingClientRect();
+  const reach = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
+  const cut = [];
+  for (let up = at.parentElement; up && up !== document.documentElement; up = up.parentElement) {
+    if (getComputedStyle(up).overflowX === "visible") continue;
+    const edge = up.getBoundingClientRect();
+    if (box.left - reach < edge.left - 1 || box.right + reach > edge.right + 1) cut.push(up.className || up.tagName);
+  }
+  const before = window.before || at;
+  window.first ||= at;
+  window.before = at;
+  window.waiting.delete(at);
+  const checks = {
+    "no outline": style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2,
+    "not on the screen": !box.width || box.top >= innerHeight || box.bottom <= 0 || box.left >= innerWidth || box.right <= 0,
+    "out of order": before.compareDocumentPosition(at) & Node.DOCUMENT_POSITION_PRECEDING,
+    [`cut by ${cut}`]: cut.length,
+  };
+  const wrong = Object.keys(checks).filter((text) => checks[text]);
+  return { wrong: wrong.length ? [at.outerHTML.slice(0, 200), ...wrong] : [] };
+}"""
+
+
+def test_every_control_is_reached_by_the_tabulator_and_is_seen(busy, page):
+    """And the last press leaves the page, or begins anew: nothing holds the keyboard."""
+    busy.site.enter(page, Role.OWNER, language="en")
+    of_group = f"groups/{busy.merchant.group_id}"
+    order = "schedules/order?merchant_uid=monthly-0"
+    for path in ("", of_group, busy.payment("doubtful"), order, "attention", "webhooks", "people"):
+        busy.site.open(page, path)
+        page.evaluate(CONTROLS)
+        for _ in range(150):
+            page.keyboard.press("Tab")
+            stop = page.evaluate(STOP)
+            if "left" in stop:
+                break
+            assert stop["wrong"] == [], path
+        assert stop.get("left") == [], path
+
+
+def test_the_menu_behind_ones_name_lets_go(busy, page):
+    busy.site.open(busy.site.enter(page, Role.OWNER, language="en"), "payments")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"  # past the menus
+    menu, name = page.locator("details.me"), page.locator("details.me > summary")
+    name.press("Enter")
+    name.press("Tab")
+    page.keyboard.press("Escape")
+    assert (menu.get_attribute("open"), page.evaluate("document.activeElement.tagName")) == (None, "SUMMARY")
+    name.press("Enter")
+    page.get_by_role("button", name="Sign out").press("Tab")  # the last there is in it
+    page.wait_for_function("!document.querySelector('details.me').open")
+    name.click()
+    page.get_by_role("heading", name="Payments", level=1).click()
+    assert menu.get_attribute("open") is None
+
+
+def test_the_main_menu_of_a_phone_by_keys(busy, phone):
+    busy.site.open(busy.site.enter(phone, Role.OWNER, language="en"))
+    link = phone.get_by_role("link", name="Schedules")
+    assert not link.is_visible()
+    phone.locator("#menu > summary").press("Enter")
+    link.press("Enter")
+    phone.get_by_role("heading", name="Schedules", level=1).wait_for()
+    assert phone.locator("#menu a[aria-current=page]").text_content().strip() == "Schedules"
+
+
+# --- without a script -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(busy, open_page):
+    """A browser that runs no script, with an owner at it."""
+    return busy.site.enter(open_page(java_script_enabled=False), Role.OWNER, language="en")
+
+
+def press(page, name, says=None):
+    page.get_by_role("button", name=name, exact=True).click()
+    if says:
+        assert says in page.inner_text("main")
+
+
+def test_a_channel_and_its_group_without_a_script(busy, plain):
+    page, world = plain, busy.merchant.world
+    busy.site.open(page, "channels/new?provider=tosspayments")
+    secret = "test_sk_sandbox0000000000000001"
+    fields = {"Name": "second", "Merchant ID": "mid2", "Client key": "test_ck_sandbox0000000000000001"}
+    for label, text in {**fields, "Secret key": secret}.items():
+        page.get_by_label(label).fill(text)
+    press(page, "Test the connection, save nothing", says="Connected")
+    page.get_by_label("Secret key").fill(secret)
+    press(page, "Save the channel", says="The channel is there")
+
+    busy.site.open(page, "groups/new")
+    page.get_by_label("Name of the group").fill("by forms")
+    page.get_by_label("Channel to add").select_option(world.channels[NAMES["nice_v2"]])
+    press(page, "Add")
+    page.get_by_label("Channel to add").select_option(label="second · Toss Payments · mid2")
+    press(page, "Add")
+    page.get_by_label("Weight of second").fill("70")
+    page.get_by_label(f"Weight of {NAMES['nice_v2']}").fill("20")
+    press(page, "Simulate", says="10 missing to 100")
+    page.get_by_label(f"Weight of {NAMES['nice_v2']}").fill("30")
+    press(page, "Move second up")
+    press(page, "Simulate", says="70.0 %")
+    press(page, "Make the group", says="The channel group was created")
+    routing = world.store.load(Ref(Routing, (world.merchant_id,)))
+    (made,) = (group.current for group in routing.groups.values() if group.current.name == "by forms")
+    assert [(routing.channels[e.channel_key].name, e.weight) for e in made.entries] == [
+        ("second", 70), (NAMES["nice_v2"], 30),
+    ]  # fmt: skip
+
+
+def test_a_cancel_a_schedule_and_a_colleague_without_a_script(busy, plain):
+    page, merchant = plain, busy.merchant
+    busy.site.open(page, busy.payment("paid"))
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_role("radio", name="A part").check()
+    page.get_by_label("Amount of the part").fill("1,500")
+    page.get_by_label("Reason").fill("one came broken")
+    press(page, "Next: look it over", says="1,500원")
+    press(page, "Give 1,500원 back", says="the gateway has given it back")
+    assert stored(merchant.world, merchant.payments["paid"]).balance.amount == 7400
+
+    busy.site.open(page, "schedules")
+    page.get_by_role("link", name="24 Reserved").click()
+    page.get_by_role("link", name="monthly-0").click()
+    page.get_by_label("New time").fill("2026-12-01T08:15:07")
+    press(page, "Move", says="Moved to another time.")
+    assert "2026-12-01 08:15:07" in page.inner_text("h2#next + p")
+
+    busy.site.open(page, "people")
+    page.get_by_label("E-mail").fill("other@shop.kr")
+    page.get_by_label("Name").fill("other")
+    page.get_by_label("Confirm with your password").fill(PASSWORD)
+    press(page, "Make an invitation", says="/console/invitations/")
+
+
+# --- colours that are not ours --------------------------------------------------------------------------------------
+
+
+def test_with_colours_of_the_system_what_is_chosen_still_stands_out(busy, open_page):
+    page = busy.site.enter(open_page(forced_colors="active"), Role.OWNER, language="en")
+    colour = "at => getComputedStyle(at).backgroundColor"
+    for path, chosen, other in (
+        ("", "nav.tabs a[aria-current]", "nav.tabs a:not([aria-current])"),
+        ("", ".side a[aria-current]", ".side a:not([aria-current])"),
+        ("payments", "[aria-pressed=true]", "[aria-pressed=false]"),
+        (f"groups/{busy.merchant.group_id}", "#draft .c1", "#draft .rest"),
+    ):
+        busy.site.open(page, path)
+        found = [
+            page.locator(one).first.evaluate(colour if "#" not in one else "at => getComputedStyle(at).fill")
+            for one in (chosen, other)
+        ]
+        assert found[0] != found[1], (path, chosen)

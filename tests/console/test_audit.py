@@ -45,7 +45,7 @@ def test_changes_stand_with_how_it_was_before(world, console):
     assert "tosspayments · 비율 이전: 60 % → 이후: 0 %" in newest
     assert "tosspayments · 사용 이전: 예 → 이후: 아니요" in newest
     assert "nice_v2 · 비율 이전: 40 % → 이후: 100 %" in newest
-    assert "페일오버" in newest
+    assert "자동 전환" in newest
     settings = merchants.settings(world.deps, world.merchant_id)
     world.clock.advance(seconds=1)
     merchants.save_settings(

@@ -125,6 +125,21 @@ def test_one_that_was_given_up_is_sent_again(world):
     assert (entry.action, entry.by) == ("webhook.resent", f"operator@{world.merchant_id}.kr")
 
 
+def test_one_whose_url_was_wrong_is_sent_to_the_one_that_is_set_now(world):
+    [notice] = give_up(world, "m0")
+    operator = Console(world, Role.OPERATOR)
+    button = 'name="to" value="present"'
+    assert button not in operator.get("webhooks").text
+    world.webhook_url("https://new.example/hook")
+    for path in ("webhooks", "attention", f"payments/{notice.imp_uid}"):
+        assert button in operator.get(path).text, path
+    operator.post(f"webhooks/{notice.notice_id}/resend", to="present")
+    world.run_queue()
+    assert [url for url, _, _ in world.sender.sent] == [notice.url, "https://new.example/hook"]
+    [entry] = world.store.list(Audit, (world.merchant_id, "audit", notice.imp_uid)).items
+    assert entry.after == {"url": "https://new.example/hook"}
+
+
 def test_one_that_was_given_up_is_taken_off_the_list(world):
     [notice] = give_up(world, "m0")
     operator = Console(world, Role.OPERATOR)

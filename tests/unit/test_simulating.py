@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.channels import Environment
+from chalicelib.domain.charging import Buyer, CardSummary
 from chalicelib.domain.errors import InvalidRequest, NotFound
 from chalicelib.domain.groups import Failover, GroupEntry
 from chalicelib.domain.health import ChannelHealth, Health, HealthState
+from chalicelib.domain.keys import BillingKey, ChannelKey
 from chalicelib.domain.money import Money
 from chalicelib.domain.routing import Candidate, Choices, draw
 from chalicelib.domain.windows import PayMethod
@@ -21,10 +23,12 @@ from chalicelib.usecases import billing_keys, charges, groups, simulating
 from chalicelib.usecases.choosing import Target
 from chalicelib.usecases.simulating import CardSample, Draft, KeySample, KeysSample, Wanted, WindowSample
 from infra.sandbox import html5_inicis
+from tests.support.clock import SettableClock
 from tests.support.recovery import meddle, stored
 from tests.support.world import CARD, World, request
 
 FULL = CardSample(birth=True, password_2digits=True, cvc=True)
+NOW = SettableClock().now()
 ALL = ("name", "buyer_name", "buyer_email", "buyer_tel", "buyer_addr", "buyer_postcode")
 
 
@@ -77,6 +81,7 @@ class Evenly(random.Random):
 weights = st.lists(st.integers(0, 100), min_size=1, max_size=10)
 
 
+@settings(deadline=None)
 @given(weights, st.booleans(), st.sampled_from([None, "direct", "pinned"]))
 def test_a_share_is_how_often_the_draw_chooses(weights, zero_allowed, fixed):
     candidates = tuple(Candidate(f"c{n}", "p", "m", weight) for n, weight in enumerate(weights))
@@ -292,6 +297,39 @@ def test_a_key_of_another_group_is_refused_as_its_charge_would_be(world, subscri
     assert "not this key's group" in new.error
     with pytest.raises(NotFound, match="customer_uid"):
         simulate(world, subscribed, sample=KeySample("nobody"))
+
+
+@pytest.mark.gateways("smartro_v2")
+def test_a_stored_key_lends_its_buyer(world):
+    """As a charge on it does: a field that the request leaves out leaves no channel out, if the key has it."""
+    group = world.group([(world.channel("smartro_v2"), 100)])
+    buyer = Buyer("Gildong Hong", "gildong@gmail.com", "010-1234-5678")
+    world.store.commit(
+        BillingKey(
+            world.merchant_id,
+            "c1",
+            Environment.TEST,
+            {key: ChannelKey(key, "smartro_v2", "m", "", CardSummary(), NOW, NOW) for key in world.channels.values()},
+            NOW,
+            NOW,
+            group_id=group.group_id,
+            customer=buyer,
+        )
+    )
+    bare = ask(given=("name",))
+    assert shares(world, simulate(world, group, sample=KeySample("c1"), request=bare)) == {"smartro_v2": 1}
+    held = KeysSample([(frozenset(world.channels.values()), 1)])
+    assert "buyer_email: " in simulate(world, group, sample=held, request=bare).error
+
+
+def test_a_saved_group_keeps_its_environment(world):
+    live = world.channel("tosspayments", "live", "live")
+    content = groups.GroupContent("live", Failover.OFF, (GroupEntry(live, 100),))
+    group = groups.create(world.deps, world.admin, Environment.LIVE, content)
+    found = simulate(world, group, draft=drafted((live, 100)))
+    assert (found.environment, shares(world, found)) == (Environment.LIVE, {"live": 1})
+    with pytest.raises(InvalidRequest):
+        simulate(world, group, draft=drafted((world.channel("tosspayments"), 100)))
 
 
 def test_keys_held_by_these_channels(world, subscribed):

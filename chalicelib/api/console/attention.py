@@ -39,12 +39,18 @@ EACH = 50
 WEBHOOK = Advice(
     (),
     (
-        "하루 동안 다시 보냈지만 받는 쪽이 성공(2xx)으로 답하지 않았습니다.",
-        "No try of a day was answered with 2xx.",
+        "받는 쪽이 성공(2xx)으로 답하지 않아 더 보내지 않습니다. 410으로 답한 곳에는 다시 시도하지 않습니다.",
+        "No try was answered with 2xx, and nothing is sent any more. After a 410 there is no second try.",
     ),
     (
-        "받는 URL의 문제를 가맹점에 알리고, 고친 뒤 다시 보내 주세요. 그동안 가맹점은 결제를 조회할 수 있습니다.",
-        "Ask the shop what is wrong with the URL, then send it again. Until then the shop can look its payments up.",
+        (
+            "받는 URL의 문제를 가맹점에 알리고, 고친 뒤 다시 보내 주세요. 설정의 URL을 바꾸어도 아래 URL로 보냅니다. "
+            "그동안 가맹점은 결제를 조회할 수 있습니다."
+        ),
+        (
+            "Ask the shop what is wrong with the URL, then send it again. It goes to the URL below, also if the "
+            "settings name another one by now. Until then the shop can look its payments up."
+        ),
     ),
 )
 RECEIPT = Advice(

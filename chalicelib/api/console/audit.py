@@ -1,10 +1,12 @@
 """The page of changes: who changed what, when, and how it was before."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from chalicelib.api.console import payment_words, schedules
+from chalicelib.api.console import pages, payment_words, schedules
 from chalicelib.api.console.visits import Html, Visit, step, view
 from chalicelib.domain.accounts import Audit, Role
 from chalicelib.domain.group_changes import Change, ChangeKind, diff
@@ -13,6 +15,8 @@ from chalicelib.usecases import accounts, admin_tokens, audit
 
 PAGE = 30
 _LONGEST_VALUE = 300
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+"""How entries hold a time."""
 
 ACTIONS: Mapping[str, tuple[str, str]] = {
     **payment_words.ACTIONS,
@@ -74,6 +78,11 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "amount": ("금액", "amount"),
     "tries": ("시도 횟수", "tries"),
     "alarm": ("알림", "alarm"),
+    "balance": ("취소 전 잔액", "balance before"),
+    "currency": ("통화", "currency"),
+    "schedule_at": ("예약 시각", "scheduled for"),
+    "webhook_id": ("웹훅 번호", "webhook"),
+    "pg_tid": ("PG 거래번호", "transaction id"),
     "content_of": ("되돌린 버전", "content of version"),
     "begin_at": ("적용 시각", "begins"),
 }
@@ -83,9 +92,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "owner": ("소유자", "owner"),
     "operator": ("운영자", "operator"),
     "viewer": ("조회자", "viewer"),
-    "off": ("사용 안 함", "off"),
-    "unsent": ("전송되지 않은 경우에만", "only what was not sent"),
-    "declined": ("전송되지 않았거나 거절된 경우", "what was not sent, or declined"),
+    "off": ("다시 시도하지 않음", "never"),
+    "unsent": ("PG사에 닿지 못한 결제만", "only what was not sent"),
+    "declined": ("PG사에 닿지 못했거나 PG사 사정으로 거절된 결제", "what was not sent, or declined"),
 }
 """Of roles, environments and failover."""
 FIXED: Mapping[str, tuple[tuple[str, str], str]] = {
@@ -101,7 +110,7 @@ WHEREABOUTS = frozenset({"source_ip", "user_agent"})
 
 GROUP_KINDS: Mapping[ChangeKind, tuple[str, str]] = {
     ChangeKind.NAME: ("이름", "name"),
-    ChangeKind.FAILOVER: ("페일오버", "failover"),
+    ChangeKind.FAILOVER: ("자동 전환", "failover"),
     ChangeKind.ADDED: ("채널 추가", "channel added"),
     ChangeKind.REMOVED: ("채널 제외", "channel taken out"),
     ChangeKind.WEIGHT: ("비율", "weight"),
@@ -225,6 +234,8 @@ def _value(visit: Visit, value: Any) -> str | None:
         return visit.say(*WORDS[value])
     if isinstance(value, str) and (value in visit.who.routing.channels or value in visit.who.routing.groups):
         return _name_of(visit, value)
+    if isinstance(value, str) and INSTANT.fullmatch(value):
+        return pages.when(datetime.fromisoformat(value))
     return str(value)[:_LONGEST_VALUE]
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from chalicelib.api.console.group_forms import asked_shares
 from chalicelib.api.console.visits import Visit
 from chalicelib.domain.channels import ArchivedChannel, Channel, Environment
+from chalicelib.domain.charging import Operation
 from chalicelib.domain.groups import ChannelGroup, GroupVersion
 from chalicelib.domain.health import HealthState
 from chalicelib.domain.merchants import Routing
@@ -100,12 +101,16 @@ def keys_of(*versions: GroupVersion | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """One channel and the group's super keys. asked, real: shares of charges on them. held: keys that it holds."""
+    """One channel and the group's super keys. asked, real: shares of charges on them. held: keys that it holds.
+
+    can_issue: its gateway has an API that makes keys; else it only takes those that were made elsewhere.
+    """
 
     channel_key: str
     asked: float
     real: float
     held: int
+    can_issue: bool
 
     @property
     def lacks(self) -> bool:
@@ -133,10 +138,18 @@ def reached(visit: Visit, group: ChannelGroup) -> Reached:
     asked = asked_shares(group.current.entries)
     real = covered.shares(group.current)
     rows = tuple(
-        Reach(key, asked.get(key, 0.0), real.shares.get(key, 0.0), covered.held_by(key))
+        Reach(key, asked.get(key, 0.0), real.shares.get(key, 0.0), covered.held_by(key), _can_issue(visit, key))
         for key in keys_of(group.current)
     )
     return Reached(covered.total, real.stranded, rows)
+
+
+def _can_issue(visit: Visit, channel_key: str) -> bool:
+    channel = visit.who.routing.channels.get(channel_key)
+    if not channel:
+        return False
+    operations = visit.deps.gateways.spec(channel.pg_provider).operations
+    return bool(operations & {Operation.ISSUE_BILLING_KEY, Operation.KEY_BY_CHARGE})
 
 
 def measured(visit: Visit, group: ChannelGroup) -> statistics.GroupShares:

@@ -101,10 +101,31 @@ def told(text: str, *, korean: bool) -> Markup | str:
     On an English page that one is marked as Korean, or a screen reader would spell it.
     """
     before, opening, rest = text.rpartition(" (")
-    if not opening or not rest.endswith(")") or not rest.isascii():
+    if not opening or before.isascii() or not rest.endswith(")") or not rest.isascii():
         is_foreign = not korean and HANGUL.search(text)
         return Markup('<span lang="ko">{}</span>').format(text) if is_foreign else text
-    return before if korean else _field(before) + rest[:-1]
+    return _with_word(before) if korean else _field(before) + rest[:-1]
+
+
+FIELD_WORDS: Mapping[str, str] = {
+    "amount": "금액",
+    "again": "비밀번호 확인",
+    "email": "이메일",
+    "name": "이름",
+    "password": "비밀번호",
+    "pg_tid": "PG 거래번호",
+    "reason": "사유",
+    "schedule_at": "예약 시각",
+    "typed_name": "그룹 이름",
+    "weight": "비율",
+}
+"""Fields of our forms, in place of the names that the API has for them."""
+
+
+def _with_word(text: str) -> str:
+    """`weight: 비율의 합은...` -> `비율: 비율의 합은...`. What is no field of a form keeps its name."""
+    name, colon, rest = text.partition(": ")
+    return f"{FIELD_WORDS[name]}: {rest}" if colon and name in FIELD_WORDS else text
 
 
 def _field(text: str) -> str:

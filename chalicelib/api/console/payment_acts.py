@@ -39,6 +39,10 @@ DONE |= {
         "PG사에 조회했지만 아직 확정되지 않았습니다. 자동으로 다시 조회합니다.",
         "The gateway was asked, and it is still open. It is asked again by itself.",
     ),
+    "checked_in_vain": (
+        "PG사에 조회해서는 알 수 없습니다. PG사 관리자 화면에서 확인한 뒤 결과를 확정해 주세요.",
+        "The gateway cannot tell. Look at the gateway's console, then settle it here.",
+    ),
     "settled": ("확정했습니다.", "Settled."),
     "settled_by_gateway": (
         "PG사의 답변에 따라 확정되었습니다. 입력한 내용 대신 PG사의 답변을 반영했습니다.",
@@ -302,7 +306,9 @@ def check(visit: Visit) -> Html | Redirect:
         raise
     except (RouterError, Conflict) as error:
         return show_payment(visit, imp_uid, _problem(error), status_of(error))
-    return _to_payment(imp_uid, "checked_open" if payment.is_open_question else "checked")
+    if not payment.is_open_question:
+        return _to_payment(imp_uid, "checked")
+    return _to_payment(imp_uid, "checked_open" if payment.due_at else "checked_in_vain")
 
 
 @view("GET", "payments/*/settle", Role.OPERATOR)
@@ -502,7 +508,8 @@ def resend(visit: Visit) -> Html | Redirect:
     imp_uid = visit.steps[1]
     lookups.by_imp_uid(visit.deps, visit.merchant_id, imp_uid)
     try:
-        webhooks.resend(visit.deps, visit.operator, visit.text("webhook_id", 80))
+        to_present_url = visit.text("to") == "present"
+        webhooks.resend(visit.deps, visit.operator, visit.text("webhook_id", 80), to_present_url=to_present_url)
     except Conflict as error:
         if visit.text("from") == "attention":
             return attention.show(visit, _problem(error), status_of(error))

@@ -89,7 +89,10 @@ def password(visit: Visit, name: str) -> str:
 
 
 def confirm_password(visit: Visit) -> None:
-    """For what gives somebody a way in: a session that was left open, or stolen, is not enough. Raises InvalidRequest."""
+    """For what gives somebody a way in: a session that was left open, or stolen, is not enough.
+
+    Raises InvalidRequest, Locked, TryAgain.
+    """
     accounts.confirm_password(visit.deps, visit.who.signed_in, password(visit, "own_password"))
 
 

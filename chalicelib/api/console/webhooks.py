@@ -109,7 +109,8 @@ def rotate_secret(visit: Visit) -> Html:
 @view("POST", "webhooks/*/resend", Role.OPERATOR)
 def resend(visit: Visit) -> Redirect:
     """back: the page to go back to, if it is another."""
-    webhooks.resend(visit.deps, visit.operator, visit.steps[1])
+    to_present_url = visit.text("to") == "present"
+    webhooks.resend(visit.deps, visit.operator, visit.steps[1], to_present_url=to_present_url)
     return Redirect(own_path(visit.text("back")) or "webhooks", done="webhook_resent")
 
 
